@@ -1,0 +1,1 @@
+"""PrivateMaaS: Models as a Service for OpenShift and Kubernetes."""

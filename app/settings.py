@@ -1,0 +1,132 @@
+"""Every setting of the service, read from the environment here and nowhere else.
+
+A setting's variable is ``MAAS_``, its group and its name: ``settings.tokens.max_per_owner`` is
+``MAAS_TOKENS_MAX_PER_OWNER``. `docs/settings.md` lists them all; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+
+_DAY = 24 * 60 * 60
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class HttpSettings(_Group):
+    """Where the two applications listen and what they accept."""
+
+    host: str = Field("0.0.0.0", description="Address that both applications listen on.")  # noqa: S104  # a pod is reached from outside
+    public_port: Port = Field(8080, description="Port of the public app (0: any free one).")
+    gateway_port: Port = Field(8081, description="Port of the gateway app (0: any free one).")
+    max_body_bytes: int = Field(64 * 1024, gt=0, description="Largest request body of /maas-api, in bytes.")
+    shutdown_seconds: Seconds = Field(20, description="How long requests in flight may take after SIGTERM.")
+
+
+class KubeSettings(_Group):
+    """How the Kubernetes API is talked to."""
+
+    request_seconds: Seconds = Field(10, description="Timeout of one call to the Kubernetes API.")
+    connections: int = Field(100, gt=0, description="Connections to the Kubernetes API at most.")
+    watch_seconds: Seconds = Field(
+        60, description="Length of one watch; a connection silent for longer is cut."
+    )
+    page_size: int = Field(500, gt=0, description="Objects asked for in one page of a list.")
+    staleness_seconds: Seconds = Field(
+        600, description="How long decisions go on from memory while the Kubernetes API is away."
+    )
+
+
+class IdentitySettings(_Group):
+    """How caller tokens are reviewed."""
+
+    cache_seconds: float = Field(10, ge=0, le=10, description="How long a TokenReview's answer is kept.")
+    cache_entries: int = Field(10_000, gt=0, description="TokenReview answers kept at most.")
+
+
+class TokenSettings(_Group):
+    """What MaaS tokens are like."""
+
+    audience: str = Field("maas-default-gateway-sa", min_length=1, description="Audience of MaaS tokens.")
+    default_seconds: int = Field(_DAY, gt=0, description="Lifetime when none is asked for, in seconds.")
+    min_seconds: int = Field(
+        600, ge=600, description="Shortest lifetime; Kubernetes allows no less than 600."
+    )
+    max_seconds: int = Field(30 * _DAY, gt=0, description="Longest lifetime, in seconds.")
+    max_per_owner: int = Field(
+        50, gt=0, description="Live tokens of one owner, unless their tier says other."
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.min_seconds <= self.default_seconds <= self.max_seconds:
+            raise ValueError("min_seconds <= default_seconds <= max_seconds does not hold")
+        return self
+
+
+class TierSettings(_Group):
+    """Where tiers come from."""
+
+    config_map: str = Field("tier-to-group-mapping", description="Name of the ConfigMap with the mapping.")
+
+
+class ModelSettings(_Group):
+    """How access to models is decided."""
+
+    access_verb: str = Field("get", description="RBAC verb on a model that lets people call it.")
+    access_cache_seconds: float = Field(10, ge=0, le=60, description="How long a model decision is kept.")
+    access_cache_entries: int = Field(100_000, gt=0, description="Model decisions kept at most.")
+
+
+class GatewaySettings(_Group):
+    """What the gateway app accepts."""
+
+    max_body_bytes: int = Field(
+        10 * 1024 * 1024, gt=0, description="Largest inference request that is read for its model, in bytes."
+    )
+    verified_entries: int = Field(100_000, gt=0, description="Verified signatures kept at most.")
+
+
+class LogSettings(_Group):
+    """What is logged, and how."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged.")
+    format: Literal["auto", "json", "text"] = Field(
+        "auto", description="`json`, `text`, or `auto`: text on a terminal, JSON elsewhere."
+    )
+
+
+class Settings(BaseSettings):
+    """All settings, grouped and frozen."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MAAS_",
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+    )
+
+    namespace: str = Field("maas", description="Namespace of the ServiceAccounts and the mapping.")
+    kubeconfig: str | None = Field(
+        None,
+        validation_alias=AliasChoices("MAAS_KUBECONFIG", "KUBECONFIG"),
+        description="Kubeconfig file; without one the pod's own ServiceAccount is used.",
+    )
+    http: HttpSettings = HttpSettings()
+    kube: KubeSettings = KubeSettings()
+    identity: IdentitySettings = IdentitySettings()
+    tokens: TokenSettings = TokenSettings()
+    tiers: TierSettings = TierSettings()
+    models: ModelSettings = ModelSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    log: LogSettings = LogSettings()
