@@ -1,0 +1,271 @@
+"""A thin, fast client for the Kubernetes API.
+
+kubernetes-asyncio reads the configuration (in-cluster or kubeconfig), keeps credentials fresh and makes
+the TLS connections; requests and answers are plain JSON, because building its generated models costs more
+than the calls themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+import aiohttp
+import orjson
+from kubernetes_asyncio import config
+from kubernetes_asyncio.client import ApiClient, Configuration
+
+from app.kube.errors import KubeError, KubeUnavailableError, error_for
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import AsyncIterator, Mapping
+
+    from app.kube.resources import Resource
+
+JsonObject = dict[str, Any]
+
+_RETRY_SECONDS = 0.05
+# ValueError: what came is not JSON, or a line of a watch is longer than any object can be.
+_TRANSPORT_ERRORS = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
+
+
+class CallObserver(Protocol):
+    """Is told about every finished call, for metrics."""
+
+    def __call__(self, verb: str, resource: str, status: int, seconds: float) -> None:
+        """Take note of one call; `status` 0 means that there was no answer."""
+
+
+class KubeClient:
+    """Calls to one Kubernetes API server.
+
+    All methods raise a `KubeError` of the fitting type (`app.kube.errors`) and nothing else of the network.
+    """
+
+    def __init__(
+        self, api: ApiClient, *, timeout_seconds: float, observe: CallObserver, random: random.Random
+    ) -> None:
+        self._configuration = api.configuration
+        self._rest = api.rest_client
+        self._session: aiohttp.ClientSession = api.rest_client.pool_manager
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        self._observe = observe
+        self._random = random
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._rest.close()
+
+    async def get(self, resource: Resource, name: str, *, namespace: str | None = None) -> JsonObject:
+        """One object."""
+        return await self._call("get", "GET", resource, resource.path(namespace=namespace, name=name))
+
+    async def list(
+        self, resource: Resource, *, namespace: str | None = None, query: Mapping[str, str] | None = None
+    ) -> JsonObject:
+        """One page of a list, as the API server sent it."""
+        path = resource.path(namespace=namespace)
+        return await self._call("list", "GET", resource, path, query=query)
+
+    async def create(
+        self,
+        resource: Resource,
+        body: JsonObject,
+        *,
+        namespace: str | None = None,
+        name: str | None = None,
+        subresource: str | None = None,
+    ) -> JsonObject:
+        """Create an object, or post to a subresource of the object `name`; never repeated by itself."""
+        path = resource.path(namespace=namespace, name=name, subresource=subresource)
+        return await self._call("create", "POST", resource, path, body=body)
+
+    async def review(self, resource: Resource, body: JsonObject) -> JsonObject:
+        """Post a review (TokenReview, SubjectAccessReview); it changes nothing, so it is tried twice."""
+        return await self._call("create", "POST", resource, resource.path(), body=body, tries=2)
+
+    async def merge_patch(
+        self, resource: Resource, name: str, body: JsonObject, *, namespace: str | None = None
+    ) -> JsonObject:
+        """Change an object by a JSON merge patch (RFC 7386)."""
+        path = resource.path(namespace=namespace, name=name)
+        return await self._call(
+            "patch", "PATCH", resource, path, body=body, content_type="application/merge-patch+json"
+        )
+
+    async def delete(
+        self, resource: Resource, name: str, *, namespace: str | None = None, uid: str | None = None
+    ) -> None:
+        """Delete an object; with `uid` only that very one.
+
+        Raises:
+            KubeNotFoundError: there is none of that name.
+            KubeConflictError: the one of that name has another uid.
+        """
+        body: JsonObject = {"apiVersion": "v1", "kind": "DeleteOptions"}
+        if uid is not None:
+            body["preconditions"] = {"uid": uid}
+        path = resource.path(namespace=namespace, name=name)
+        await self._call("delete", "DELETE", resource, path, body=body, tries=2)
+
+    async def get_path(self, path: str) -> JsonObject:
+        """A document that belongs to no resource, such as ``/openid/v1/jwks``."""
+        return await self._call("get", "GET", None, path)
+
+    @asynccontextmanager
+    async def watch(
+        self, resource: Resource, query: Mapping[str, str], *, namespace: str | None, silence_seconds: float
+    ) -> AsyncIterator[AsyncIterator[JsonObject]]:
+        """Open a watch; the context gives an iterator of its events, as they come.
+
+        Args:
+            resource: what is watched.
+            query: the parameters, `resourceVersion` and selectors among them.
+            namespace: only this namespace, or None for all.
+            silence_seconds: a connection that says nothing for this long is given up.
+        """
+        timeout = aiohttp.ClientTimeout(total=None, connect=self._timeout.total, sock_read=silence_seconds)
+        url = self._url(resource.path(namespace=namespace))
+        params = {**query, "watch": "true"}
+        started = time.monotonic()
+        status = 0
+        try:
+            response = await self._session.get(
+                url, params=params, headers=await self._headers(), timeout=timeout
+            )
+            status = response.status
+        except _TRANSPORT_ERRORS as error:
+            raise KubeUnavailableError(f"no watch of {resource.plural}: {_name(error)}") from error
+        finally:
+            self._observe("watch", resource.plural, status, time.monotonic() - started)
+        async with response:
+            if not response.ok:
+                raise await _error_of(response)
+            yield _events(response)
+
+    async def _call(
+        self,
+        verb: str,
+        method: str,
+        resource: Resource | None,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: JsonObject | None = None,
+        content_type: str = "application/json",
+        tries: int | None = None,
+    ) -> JsonObject:
+        label = resource.plural if resource else path
+        tries = tries or (2 if method == "GET" else 1)
+        for attempt in range(1, tries + 1):
+            started = time.monotonic()
+            status = 0
+            try:
+                status, document = await self._once(method, path, query, body, content_type)
+            except KubeError as error:
+                status = error.status
+                if attempt == tries or not isinstance(error, KubeUnavailableError) or error.retry_after:
+                    raise
+            else:
+                return document
+            finally:
+                self._observe(verb, label, status, time.monotonic() - started)
+            await asyncio.sleep(_RETRY_SECONDS * (1 + self._random.random()))
+        raise AssertionError("unreachable")
+
+    async def _once(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: JsonObject | None,
+        content_type: str,
+    ) -> tuple[int, JsonObject]:
+        headers = await self._headers()
+        data = None
+        if body is not None:
+            headers["Content-Type"] = content_type
+            data = orjson.dumps(body)
+        try:
+            async with self._session.request(
+                method, self._url(path), params=query, data=data, headers=headers, timeout=self._timeout
+            ) as response:
+                if not response.ok:
+                    raise await _error_of(response)
+                document = orjson.loads(await response.read())
+        except _TRANSPORT_ERRORS as error:
+            raise KubeUnavailableError(f"the Kubernetes API gave no answer: {_name(error)}") from error
+        if not isinstance(document, dict):
+            raise KubeUnavailableError("the Kubernetes API did not answer with an object")
+        return response.status, document
+
+    def _url(self, path: str) -> str:
+        return f"{self._configuration.host}{path}"
+
+    async def _headers(self) -> dict[str, str]:
+        headers = {"Accept": "application/json"}
+        # Runs the refresh hook too: in a pod the token's file is read again every minute.
+        authorization = await self._configuration.get_api_key_with_prefix("BearerToken")
+        if authorization:
+            headers["Authorization"] = authorization
+        elif self._configuration.username:
+            headers["Authorization"] = self._configuration.get_basic_auth_token()
+        return headers
+
+
+async def connect(
+    kubeconfig: str | None,
+    *,
+    timeout_seconds: float,
+    connections: int,
+    observe: CallObserver,
+    random: random.Random,
+) -> KubeClient:
+    """A client for the cluster of `kubeconfig`, or without one for the cluster this pod runs in.
+
+    Raises:
+        KubeError: no usable configuration was found; the message says what was looked for.
+    """
+    configuration = Configuration()
+    try:
+        if kubeconfig:
+            await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+        else:
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except (config.ConfigException, OSError, ValueError) as error:
+        where = (
+            f"in kubeconfig {kubeconfig}"
+            if kubeconfig
+            else "for a pod (in-cluster); set KUBECONFIG elsewhere"
+        )
+        raise KubeError(f"no usable Kubernetes configuration {where}: {error}") from error
+    configuration.connection_pool_maxsize = connections
+    return KubeClient(
+        ApiClient(configuration), timeout_seconds=timeout_seconds, observe=observe, random=random
+    )
+
+
+async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[JsonObject]:
+    try:
+        async for line in response.content:
+            if line.strip():
+                yield orjson.loads(line)
+    except _TRANSPORT_ERRORS as error:
+        raise KubeUnavailableError(f"the watch broke: {_name(error)}") from error
+
+
+async def _error_of(response: aiohttp.ClientResponse) -> KubeError:
+    body = await response.read()
+    try:
+        document = orjson.loads(body)
+    except ValueError:
+        document = None
+    return error_for(response.status, document, retry_after=response.headers.get("Retry-After"))
+
+
+def _name(error: BaseException) -> str:
+    """The kind of a transport error; its text may hold addresses, so it goes no further."""
+    return type(error).__name__

@@ -1,0 +1,42 @@
+"""The Kubernetes resources the service speaks of, and their paths.
+
+Paths follow the API conventions ("API groups" and "Resource URIs" in the Kubernetes API reference).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One resource type: its group and version (``v1`` for the core group) and its plural name."""
+
+    api_version: str
+    plural: str
+
+    @property
+    def group(self) -> str:
+        """The API group; empty for the core group."""
+        return self.api_version.rpartition("/")[0]
+
+    def path(
+        self, *, namespace: str | None = None, name: str | None = None, subresource: str | None = None
+    ) -> str:
+        """The URL path of the collection, of one object or of its subresource; every part is quoted."""
+        root = "/apis/" if self.group else "/api/"
+        parts = [f"{root}{self.api_version}"]
+        if namespace is not None:
+            parts += ["namespaces", quote(namespace, safe="")]
+        parts.append(self.plural)
+        parts += [quote(part, safe="") for part in (name, subresource) if part is not None]
+        return "/".join(parts)
+
+
+SERVICE_ACCOUNTS = Resource("v1", "serviceaccounts")
+CONFIG_MAPS = Resource("v1", "configmaps")
+TOKEN_REVIEWS = Resource("authentication.k8s.io/v1", "tokenreviews")
+SUBJECT_ACCESS_REVIEWS = Resource("authorization.k8s.io/v1", "subjectaccessreviews")
+INFERENCE_SERVICES = Resource("serving.kserve.io/v1beta1", "inferenceservices")
+LLM_INFERENCE_SERVICES = Resource("serving.kserve.io/v1alpha1", "llminferenceservices")

@@ -1,0 +1,22 @@
+"""Times as the Kubernetes API writes them (metav1.Time: RFC 3339, UTC, whole seconds)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def timestamp(seconds: int) -> str:
+    """Seconds since the epoch as Kubernetes writes a time, such as ``2026-01-28T00:00:00Z``."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def epoch(text: str) -> int:
+    """Seconds since the epoch of an RFC 3339 time.
+
+    Raises:
+        ValueError: `text` is not one.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return int(moment.timestamp())
