@@ -1,0 +1,77 @@
+"""Structured logs with a request id, and no token in any of them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+"""The id of the request that is being answered; empty outside of one."""
+
+# JWTs, OpenShift's tokens, and whatever follows "Bearer": wherever they come from, they end here.
+_SECRETS = re.compile(
+    r"eyJ[\w-]{5,}(?:\.[\w-]*){1,2}|sha256~[\w-]+|(?<=bearer )[^\s\"',]+|(?<=bearer%20)[^\s\"',]+",
+    re.IGNORECASE,
+)
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+
+
+def redact(text: str) -> str:
+    """`text` with everything that looks like a token replaced."""
+    return _SECRETS.sub("[redacted]", text)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line: `time`, `level`, `logger`, `message`, `requestId` and the record's extras."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line; redacted as a whole, so tracebacks and extras are too."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if identifier := request_id.get():
+            line["requestId"] = identifier
+        line |= _extras(record)
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return redact(json.dumps(line, default=str, ensure_ascii=False))
+
+
+class TextFormatter(logging.Formatter):
+    """One readable line per record, for a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line; redacted as a whole."""
+        time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
+        extras = " ".join(f"{key}={value}" for key, value in _extras(record).items())
+        line = f"{time} {record.levelname:<7} {record.getMessage()} {extras}".rstrip()
+        # A caller's text must not be able to begin a line of its own.
+        line = line.replace("\r", "\\r").replace("\n", "\\n")
+        if record.exc_info:
+            line = f"{line}\n{self.formatException(record.exc_info)}"
+        return redact(line)
+
+
+def configure(level: str, style: Literal["auto", "json", "text"], *, stream: TextIO | None = None) -> None:
+    """Send every log record of the process to `stream` (standard error by default), in the given style."""
+    stream = stream or sys.stderr
+    text = style == "text" or (style == "auto" and stream.isatty())
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(TextFormatter() if text else JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for noisy in ("httpx", "httpcore", "asyncio", "aiohttp", "kubernetes_asyncio"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+
+
+def _extras(record: logging.LogRecord) -> dict[str, Any]:
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD}

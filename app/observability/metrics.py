@@ -1,0 +1,78 @@
+"""The service's own metrics, named by Prometheus' conventions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """Every metric of one process, in a registry of its own."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry if registry is not None else CollectorRegistry()
+        self.tokens_issued = Counter(
+            "maas_tokens_issued", "MaaS tokens issued, by tier.", ["tier"], registry=self.registry
+        )
+        self.tokens_revoked = Counter("maas_tokens_revoked", "MaaS tokens revoked.", registry=self.registry)
+        self.tokens_refused = Counter(
+            "maas_tokens_refused",
+            "Requests of the MaaS API that were refused, by problem code.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.tokens_live = Gauge(
+            "maas_tokens_live", "ServiceAccounts of MaaS tokens in view.", registry=self.registry
+        )
+        self.kube_seconds = Histogram(
+            "maas_kubernetes_request_seconds",
+            "Latency of calls to the Kubernetes API, by verb, resource and status (0: no answer).",
+            ["verb", "resource", "status"],
+            buckets=_LATENCY,
+            registry=self.registry,
+        )
+        self.reflector_events = Counter(
+            "maas_reflector_events",
+            "What reflectors went through: list, watch, gone, absent, error.",
+            ["resource", "event"],
+            registry=self.registry,
+        )
+        self.mapping_generation = Gauge(
+            "maas_mapping_generation",
+            "How many tier mappings have been in force since the start.",
+            registry=self.registry,
+        )
+        self.mapping_valid = Gauge(
+            "maas_mapping_valid",
+            "1 if the ConfigMap's current mapping is in force, 0 if it was rejected or is missing.",
+            registry=self.registry,
+        )
+        self.authorizations = Counter(
+            "maas_authorizations",
+            "Gateway decisions, by tier and decision.",
+            ["tier", "decision"],
+            registry=self.registry,
+        )
+
+    def observe_kube_call(self, verb: str, resource: str, status: int, seconds: float) -> None:
+        """Take note of one call to the Kubernetes API."""
+        self.kube_seconds.labels(verb, resource, str(status)).observe(seconds)
+
+    def observe_reflector(self, resource: str, event: str) -> None:
+        """Take note of what a reflector went through."""
+        self.reflector_events.labels(resource, event).inc()
+
+    def observe_mapping(self, generation: int, *, valid: bool) -> None:
+        """Take note of the mapping in force and whether the ConfigMap's present content is it."""
+        self.mapping_generation.set(generation)
+        self.mapping_valid.set(valid)
+
+    def watch_live_tokens(self, count: Callable[[], int]) -> None:
+        """Show `count()` as the number of live tokens whenever the metrics are read."""
+        self.tokens_live.set_function(count)
