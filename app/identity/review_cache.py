@@ -1,0 +1,95 @@
+"""A bounded cache of answers that takes each question to the Kubernetes API only once at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from app.kube.errors import KubeUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Hashable
+
+K = TypeVar("K", bound="Hashable")
+V = TypeVar("V")
+
+
+@dataclass(slots=True)
+class _Entry(Generic[V]):
+    value: V
+    asked_at: float
+    fresh_until: float
+
+
+class ReviewCache(Generic[K, V]):
+    """Answers by question, fresh for a while.
+
+    A question that is already on its way is shared by everyone who asks it; one asker who goes away does
+    not take the answer from the others. When the cache is full the entry written first goes first.
+    """
+
+    def __init__(self, *, name: str, seconds: float, entries: int, clock: Callable[[], float]) -> None:
+        self._name = name
+        self._seconds = seconds
+        self._most = entries
+        self._clock = clock
+        self._entries: dict[K, _Entry[V]] = {}
+        self._asking: dict[K, asyncio.Task[V]] = {}
+
+    def fresh(self, key: K) -> V | None:
+        """The answer if it is still fresh, without asking."""
+        entry = self._entries.get(key)
+        return entry.value if entry is not None and self._clock() < entry.fresh_until else None
+
+    def remembered(self, key: K, *, for_seconds: float) -> V | None:
+        """The last answer, fresh or not, if it was asked for no more than `for_seconds` ago."""
+        entry = self._entries.get(key)
+        return entry.value if entry is not None and self._clock() - entry.asked_at <= for_seconds else None
+
+    async def get(
+        self, key: K, ask: Callable[[], Awaitable[V]], *, seconds: Callable[[V], float] | None = None
+    ) -> V:
+        """The fresh answer, or the one that `ask()` gives now; what `ask` raises is raised and not kept.
+
+        Args:
+            key: the question.
+            ask: gets the answer.
+            seconds: shortens how long this answer stays fresh.
+        """
+        if (value := self.fresh(key)) is not None:
+            return value
+        task = self._asking.get(key)
+        if task is None:
+            task = asyncio.create_task(self._ask(key, ask, seconds), name=f"{self._name} review")
+            # Those who asked may all be gone when it fails; then nobody else looks at the failure.
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._asking[key] = task
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """End every question that is on its way."""
+        tasks = list(self._asking.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _ask(self, key: K, ask: Callable[[], Awaitable[V]], seconds: Callable[[V], float] | None) -> V:
+        asked_at = self._clock()
+        try:
+            value = await ask()
+        except KubeUnavailableError:
+            raise
+        except Exception:
+            # A refusal takes the place of what was answered before.
+            self._entries.pop(key, None)
+            raise
+        finally:
+            del self._asking[key]
+        lifetime = min(self._seconds, seconds(value)) if seconds else self._seconds
+        self._entries.pop(key, None)
+        while len(self._entries) >= self._most:
+            del self._entries[next(iter(self._entries))]
+        # Freshness counts from the question, not the answer: what changed in between is not in it.
+        self._entries[key] = _Entry(value, asked_at, asked_at + lifetime)
+        return value
