@@ -1,0 +1,1 @@
+"""MaaS tokens: ServiceAccounts that are issued, kept in view, verified and revoked."""

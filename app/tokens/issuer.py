@@ -1,0 +1,222 @@
+"""Issues MaaS tokens: one ServiceAccount each, and a TokenRequest for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from app.kube.errors import KubeConflictError, KubeError, KubeNotFoundError, KubeUnavailableError
+from app.kube.resources import SERVICE_ACCOUNTS
+from app.kube.timestamps import epoch, timestamp
+from app.tokens.errors import ExpirationOutOfRangeError, TokenLimitReachedError
+from app.tokens.names import token_id
+from app.tokens.record import EXPIRES_AT_ANNOTATION, MaasToken, read, service_account
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from app.identity.user import User
+    from app.kube.client import JsonObject, KubeClient
+    from app.tokens.inventory import Inventory
+
+logger = logging.getLogger(__name__)
+
+# A taken name is tried again one millisecond later. Only issues of one owner in the same millisecond collide,
+# so as many tries as an owner may hold tokens by default are plenty.
+_NAME_TRIES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """The lifetimes that may be asked for, in seconds."""
+
+    default: int
+    least: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """A new token: the JWT, which is given out and forgotten, and its record."""
+
+    jwt: str
+    record: MaasToken
+
+    def __repr__(self) -> str:
+        return f"IssuedToken({self.record.id})"
+
+
+@dataclass(slots=True, eq=False)
+class _Place:
+    """One token that is being issued; its id is empty until a name was chosen."""
+
+    token_id: str = ""
+
+
+class Issuer:
+    """Creates tokens and puts them into the inventory."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        inventory: Inventory,
+        *,
+        namespace: str,
+        audience: str,
+        lifetimes: Lifetimes,
+        time: Callable[[], float],
+    ) -> None:
+        self._client = client
+        self._inventory = inventory
+        self._namespace = namespace
+        self._audience = audience
+        self._lifetimes = lifetimes
+        self._time = time
+        self._pending: dict[str, list[_Place]] = {}
+
+    async def issue(
+        self, owner: User, *, tier: str, name: str, seconds: int | None, max_tokens: int
+    ) -> IssuedToken:
+        """A new token for `owner`.
+
+        A TokenRequest that fails takes the ServiceAccount it was for with it.
+
+        Args:
+            owner: who it is for.
+            tier: the owner's tier.
+            name: the owner's own name for it; may be empty.
+            seconds: the lifetime asked for, or None for the default. The API server may shorten it: the
+                record's `expires_at` is what was really issued.
+            max_tokens: how many live tokens the owner may hold, this one included. Replicas that issue at
+                the very same moment can overshoot it by one each.
+
+        Raises:
+            ExpirationOutOfRangeError: `seconds` is outside the configured range.
+            TokenLimitReachedError: the owner holds `max_tokens` already.
+            KubeError: the API server refused, or is away.
+        """
+        seconds = self._lifetimes.default if seconds is None else seconds
+        if not self._lifetimes.least <= seconds <= self._lifetimes.most:
+            raise ExpirationOutOfRangeError(
+                f"expiration is {seconds} seconds; it must be between {self._lifetimes.least} seconds "
+                f"({_readable(self._lifetimes.least)}) and {self._lifetimes.most} seconds "
+                f"({_readable(self._lifetimes.most)})."
+            )
+        with self._place(owner.username, max_tokens) as place:
+            return await self._issue(place, owner, tier, name, seconds)
+
+    @contextmanager
+    def _place(self, owner: str, max_tokens: int) -> Iterator[_Place]:
+        """Take one of the owner's places before the cluster is asked, so that many requests at once count."""
+        now = self._time()
+        pending = self._pending.setdefault(owner, [])
+        try:
+            # The watch may show a ServiceAccount before the request that creates it is answered.
+            taken = {place.token_id for place in pending}
+            live = sum(
+                token.expires_at > now and token.id not in taken for token in self._inventory.of_owner(owner)
+            )
+            if live + len(pending) >= max_tokens:
+                raise TokenLimitReachedError(max_tokens)
+            pending.append(place := _Place())
+            try:
+                yield place
+            finally:
+                pending.remove(place)
+        finally:
+            if not pending:
+                self._pending.pop(owner, None)
+
+    async def _issue(self, place: _Place, owner: User, tier: str, name: str, seconds: int) -> IssuedToken:
+        account = await self._create(place, owner, tier, name, seconds)
+        try:
+            status = await self._request_token(account, seconds)
+            record = await self._with_issued_expiry(read(account), status["expirationTimestamp"])
+        except BaseException:
+            await self._remove(account)
+            raise
+        self._inventory.put(record)
+        return IssuedToken(status["token"], record)
+
+    async def _create(self, place: _Place, owner: User, tier: str, name: str, seconds: int) -> JsonObject:
+        now = self._time()
+        milliseconds = int(now * 1000)
+        for attempt in range(_NAME_TRIES):
+            place.token_id = token_id(owner.username, milliseconds + attempt)
+            body = service_account(
+                token_id=place.token_id,
+                namespace=self._namespace,
+                owner=owner,
+                tier=tier,
+                name=name,
+                expires_at=int(now) + seconds,
+            )
+            try:
+                return await self._client.create(SERVICE_ACCOUNTS, body, namespace=self._namespace)
+            except KubeConflictError as error:
+                if not error.already_exists:
+                    raise
+        raise KubeUnavailableError("every name for the new ServiceAccount was taken")
+
+    async def _request_token(self, account: JsonObject, seconds: int) -> JsonObject:
+        answer = await self._client.create(
+            SERVICE_ACCOUNTS,
+            {
+                "apiVersion": "authentication.k8s.io/v1",
+                "kind": "TokenRequest",
+                "spec": {"audiences": [self._audience], "expirationSeconds": seconds},
+            },
+            namespace=self._namespace,
+            name=account["metadata"]["name"],
+            subresource="token",
+        )
+        status: JsonObject = answer["status"]
+        return status
+
+    async def _with_issued_expiry(self, record: MaasToken, expiration: str) -> MaasToken:
+        """The record with the expiry that was issued, which the cluster is told of if it differs.
+
+        The API server may shorten a lifetime, and counts it from its own clock.
+        """
+        expires_at = epoch(expiration)
+        if expires_at == record.expires_at:
+            return record
+        changed = await self._client.merge_patch(
+            SERVICE_ACCOUNTS,
+            record.id,
+            {
+                "metadata": {
+                    "uid": record.uid,
+                    "annotations": {EXPIRES_AT_ANNOTATION: timestamp(expires_at)},
+                }
+            },
+            namespace=self._namespace,
+        )
+        return replace(
+            record, expires_at=expires_at, resource_version=int(changed["metadata"]["resourceVersion"])
+        )
+
+    async def _remove(self, account: JsonObject) -> None:
+        metadata = account["metadata"]
+        removal = asyncio.ensure_future(
+            self._client.delete(
+                SERVICE_ACCOUNTS, metadata["name"], namespace=self._namespace, uid=metadata["uid"]
+            )
+        )
+        try:
+            # The caller may have gone away already; what was made must go all the same.
+            await asyncio.shield(removal)
+        except (KubeNotFoundError, KubeConflictError):
+            pass
+        except KubeError as error:
+            logger.warning("ServiceAccount %s stays behind without a token: %s", metadata["name"], error)
+
+
+def _readable(seconds: int) -> str:
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length and seconds % length == 0:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} seconds"

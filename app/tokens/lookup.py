@@ -1,0 +1,42 @@
+"""Finds one token by its id, also one that another replica issued a moment ago."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app.kube.errors import KubeNotFoundError
+from app.kube.resources import SERVICE_ACCOUNTS
+from app.tokens.errors import RecordError
+from app.tokens.names import is_token_id
+from app.tokens.record import read
+
+if TYPE_CHECKING:
+    from app.kube.client import KubeClient
+    from app.tokens.inventory import Inventory
+    from app.tokens.record import MaasToken
+
+
+class Lookup:
+    """The inventory first, and the API server for what it does not hold (yet)."""
+
+    def __init__(self, client: KubeClient, inventory: Inventory, *, namespace: str) -> None:
+        self._client = client
+        self._inventory = inventory
+        self._namespace = namespace
+
+    async def find(self, token_id: str) -> MaasToken | None:
+        """The token with this id, or None if there is none.
+
+        Raises:
+            KubeError: the inventory does not hold it and the API server could not be asked.
+        """
+        if (token := self._inventory.by_id(token_id)) is not None or not is_token_id(token_id):
+            return token
+        try:
+            obj = await self._client.get(SERVICE_ACCOUNTS, token_id, namespace=self._namespace)
+            token = read(obj)
+        except (KubeNotFoundError, RecordError):
+            return None
+        self._inventory.put(token)
+        # What this replica revoked is not put in again, whatever was just read.
+        return self._inventory.by_uid(token.uid)

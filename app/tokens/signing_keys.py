@@ -1,0 +1,70 @@
+"""The keys that the cluster signs ServiceAccount tokens with, and the issuer it signs as.
+
+Both come from the API server itself ("ServiceAccount token issuer discovery" in the Kubernetes
+documentation): its ``/openid/v1/jwks`` holds the keys even where the issuer's own address is elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from jwt import PyJWKSet
+from jwt.exceptions import PyJWKSetError
+
+from app.kube.errors import KubeUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jwt import PyJWK
+
+    from app.kube.client import KubeClient
+
+
+class SigningKeys:
+    """Keys by their id, fetched when first needed and again for an id that is unknown, at a bounded rate."""
+
+    def __init__(
+        self, client: KubeClient, *, clock: Callable[[], float], refetch_seconds: float = 10
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._refetch_seconds = refetch_seconds
+        self._keys: dict[str, PyJWK] = {}
+        self._fetched_at = float("-inf")
+        self._lock = asyncio.Lock()
+        self.issuer = ""
+
+    async def key(self, key_id: str) -> PyJWK | None:
+        """The key with this id, or None if the cluster has none.
+
+        Raises:
+            KubeError: there are no keys yet and the API server could not be asked.
+        """
+        if (key := self._keys.get(key_id)) is not None:
+            return key
+        async with self._lock:
+            if key_id not in self._keys and self._clock() - self._fetched_at >= self._refetch_seconds:
+                await self._fetch()
+        return self._keys.get(key_id)
+
+    async def fetch(self) -> None:
+        """Get issuer and keys now.
+
+        Raises:
+            KubeError: the API server could not be asked.
+        """
+        async with self._lock:
+            await self._fetch()
+
+    async def _fetch(self) -> None:
+        discovery = await self._client.get_path("/.well-known/openid-configuration")
+        document = await self._client.get_path("/openid/v1/jwks")
+        try:
+            keys = PyJWKSet.from_dict(document).keys
+        except PyJWKSetError as error:
+            raise KubeUnavailableError("the API server publishes no usable signing keys") from error
+        self.issuer = str(discovery.get("issuer", ""))
+        self._keys = {key.key_id: key for key in keys if key.key_id}
+        self._fetched_at = self._clock()
