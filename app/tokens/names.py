@@ -5,18 +5,43 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from typing import Final
 
-_LONGEST = 63  # Also a label value, so no longer than one.
-_NOT_DNS = re.compile(r"[^a-z0-9]+")
-_DNS_1123_SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
-_LONGEST_SUBDOMAIN = 253
+_LONGEST: Final = 63  # Also a label value, so no longer than one.
+_READ: Final = 256  # Enough of any name to fill that.
+_OTHER: Final = re.compile(r"[^a-z0-9]+")
+_MARKS: Final = re.compile("[\u0300-\u036f]")
+# Letters that Unicode does not take apart.
+_LETTERS: Final = str.maketrans(
+    {"æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "ł": "l", "ħ": "h"}
+)
+_END_OF_TIME: Final = 10**20  # Keeps more than half of the id for the name.
+
+_DNS_1123_SUBDOMAIN: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+_LONGEST_SUBDOMAIN: Final = 253
 
 
 def token_id(username: str, milliseconds: int) -> str:
-    """The id of a new token, ``<user>-sa-<timestamp>``: a DNS-1123 label, whatever the user's name is."""
+    """The id of a new token, ``<user>-sa-<timestamp>``: a DNS-1123 label, whatever the user's name is.
+
+    Letters lose their accents, everything else becomes ``-``, and a name without any letter that is left
+    becomes ``user``. A long name is cut; the rest of the id never is.
+
+    Args:
+        username: as Kubernetes knows it, such as ``alice@example.com`` or ``system:serviceaccount:ns:name``.
+        milliseconds: since 1970.
+
+    Raises:
+        ValueError: `milliseconds` is negative, or has more than 20 digits.
+    """
+    if not 0 <= milliseconds < _END_OF_TIME:
+        raise ValueError("not a time in milliseconds since 1970")
     suffix = f"-sa-{milliseconds}"
-    ascii_name = unicodedata.normalize("NFKD", username).encode("ascii", "ignore").decode().lower()
-    user = _NOT_DNS.sub("-", ascii_name).strip("-")
+    # People know alice@example.com as alice.
+    local = username[:_READ].partition("@")[0] or username[:_READ]
+    plain = unicodedata.normalize("NFKD", local.casefold())
+    plain = _MARKS.sub("", plain).translate(_LETTERS)
+    user = _OTHER.sub("-", plain).strip("-")
     return (user[: _LONGEST - len(suffix)].rstrip("-") or "user") + suffix
 
 

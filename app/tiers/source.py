@@ -1,0 +1,108 @@
+"""The tier mapping in force, kept by a reflector over its ConfigMap.
+
+A mapping that cannot be read never replaces one that can: the last good one stays in force, and `error` says
+what is wrong with the newer one.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from app.tiers.errors import MappingError
+from app.tiers.parser import parse_mapping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from app.kube.client import JsonObject
+    from app.tiers.mapping import Tier, TierMapping
+
+logger = logging.getLogger(__name__)
+
+
+class NoMappingError(Exception):
+    """There has not been one good mapping since the start, so nobody has a tier."""
+
+
+class TierSource:
+    """Holds the mapping in force; a `Sink` for the reflector of its ConfigMap.
+
+    Attributes:
+        mapping: the mapping in force, or None before the first good one.
+        error: why the ConfigMap's present content is not in force, or None when it is.
+        generation: counts the mappings that have been in force.
+    """
+
+    def __init__(self) -> None:
+        self.mapping: TierMapping | None = None
+        self.error: str | None = "the ConfigMap was not read yet"
+        self.generation = 0
+        self._subscribers: list[Callable[[], None]] = []
+
+    def subscribe(self, notify: Callable[[], None]) -> None:
+        """Call `notify` whenever the mapping, or what is wrong with it, has changed."""
+        self._subscribers.append(notify)
+
+    def current(self) -> TierMapping:
+        """The mapping in force.
+
+        Raises:
+            NoMappingError: there is none yet.
+        """
+        if self.mapping is None:
+            raise NoMappingError(self.error)
+        return self.mapping
+
+    def tier_of(self, groups: Iterable[str]) -> Tier | None:
+        """The tier that these groups give, by the mapping in force; None if they give none.
+
+        Raises:
+            NoMappingError: there is none yet.
+        """
+        return self.current().tier_of(groups)
+
+    # Sink
+
+    def decode(self, obj: JsonObject) -> JsonObject:
+        """The ConfigMap itself."""
+        return obj
+
+    def replace(self, items: Sequence[JsonObject], resource_version: int) -> None:  # noqa: ARG002  # a Sink's signature
+        """Take the one ConfigMap there is, or note that there is none."""
+        if items:
+            self.put(items[0])
+        else:
+            self._reject("the ConfigMap does not exist")
+
+    def put(self, item: JsonObject) -> None:
+        """Put the ConfigMap's mapping in force, if it can be read."""
+        try:
+            mapping = parse_mapping(item.get("data") or {})
+        except MappingError as error:
+            self._reject(str(error))
+            return
+        if mapping == self.mapping and self.error is None:
+            return
+        self.mapping = mapping
+        self.error = None
+        self.generation += 1
+        tiers = ", ".join(tier.name for tier in mapping.tiers)
+        logger.info("tier mapping %d is in force: %s", self.generation, tiers)
+        self._notify()
+
+    def remove(self, obj: JsonObject) -> None:  # noqa: ARG002  # a Sink's signature
+        """Note that the ConfigMap was deleted."""
+        self._reject("the ConfigMap was deleted")
+
+    def _reject(self, error: str) -> None:
+        if error == self.error:
+            return
+        self.error = error
+        kept = "the last good one stays in force" if self.mapping else "nobody has a tier until it is mended"
+        logger.error("tier mapping rejected, %s: %s", kept, error)
+        self._notify()
+
+    def _notify(self) -> None:
+        for notify in self._subscribers:
+            notify()
