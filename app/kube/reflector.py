@@ -72,6 +72,7 @@ class Reflector(Generic[T]):
         watch_seconds: float = 60,
         page_size: int = 500,
         absent_seconds: float = 15,
+        silence_margin_seconds: float = 5,
     ) -> None:
         self._client = client
         self._resource = resource
@@ -84,6 +85,7 @@ class Reflector(Generic[T]):
         self._watch_seconds = watch_seconds
         self._page_size = page_size
         self._absent_seconds = absent_seconds
+        self._silence_seconds = watch_seconds + silence_margin_seconds
         self._version: str | None = None
         self._last_contact: float | None = None
         self._synced = asyncio.Event()
@@ -162,7 +164,7 @@ class Reflector(Generic[T]):
         }
         heard = False
         async with self._client.watch(
-            self._resource, query, namespace=self._namespace, silence_seconds=self._watch_seconds + 5
+            self._resource, query, namespace=self._namespace, silence_seconds=self._silence_seconds
         ) as events:
             self._in_contact(None)
             async for event in events:

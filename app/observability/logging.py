@@ -30,7 +30,7 @@ class JsonFormatter(logging.Formatter):
     """One JSON object per line: `time`, `level`, `logger`, `message`, `requestId` and the record's extras."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line; redacted as a whole, so tracebacks and extras are too."""
+        """The line; every string in it is redacted, those of tracebacks and extras too."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
@@ -42,7 +42,7 @@ class JsonFormatter(logging.Formatter):
         line |= _extras(record)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return redact(json.dumps(line, default=str, ensure_ascii=False))
+        return json.dumps(_redacted(line), ensure_ascii=False)
 
 
 class TextFormatter(logging.Formatter):
@@ -71,6 +71,17 @@ def configure(level: str, style: Literal["auto", "json", "text"], *, stream: Tex
     root.setLevel(level)
     for noisy in ("httpx", "httpcore", "asyncio", "aiohttp", "kubernetes_asyncio"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+
+
+def _redacted(value: Any) -> Any:
+    """`value` with every string redacted; what JSON does not know becomes a string first."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, dict):
+        return {redact(str(key)): _redacted(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redacted(entry) for entry in value]
+    return redact(str(value))
 
 
 def _extras(record: logging.LogRecord) -> dict[str, Any]:

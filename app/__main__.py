@@ -1,0 +1,5 @@
+"""`python -m app` is `maasctl`."""
+
+from app.cli import main
+
+main()

@@ -1,0 +1,51 @@
+"""Other people's tokens, for those whom RBAC allows to list or delete ServiceAccounts in the namespace."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from app.api import schemas
+from app.api.dependencies import CALLER_TOKEN, Admin, AdminReader, Parts
+from app.api.paging import page
+from app.api.responses import problems
+from app.api.token_view import live, order, owned_token_info
+from app.api.tokens import Cursor, Limit, revoke_many
+from app.service import Service
+from app.tokens.record import MaasToken
+
+router = APIRouter(prefix="/maas-api/admin", tags=["admin"], dependencies=CALLER_TOKEN)
+
+Username = Annotated[str, Path(max_length=1024, examples=["alice@example.com"])]
+
+
+@router.get("/tokens", responses=problems(403, 422), summary="List everybody's tokens")
+async def list_all(
+    service: Parts, _admin: AdminReader, limit: Limit = 100, cursor: Cursor = None
+) -> schemas.OwnedTokenList:
+    """All live tokens, oldest first."""
+    return _page(service, service.inventory.all(), limit, cursor)
+
+
+@router.get("/users/{user:path}/tokens", responses=problems(403, 422), summary="List a user's tokens")
+async def list_of_user(
+    service: Parts, _admin: AdminReader, user: Username, limit: Limit = 100, cursor: Cursor = None
+) -> schemas.OwnedTokenList:
+    """A user's live tokens, oldest first; empty for a user who has none."""
+    return _page(service, service.inventory.of_owner(user), limit, cursor)
+
+
+@router.delete("/users/{user:path}/tokens", responses=problems(403, 422), summary="Revoke a user's tokens")
+async def revoke_of_user(service: Parts, admin: Admin, user: Username) -> schemas.Revocation:
+    """Revoke every token of a user; they stop working at once."""
+    return await revoke_many(service, admin, service.inventory.of_owner(user))
+
+
+def _page(
+    service: Service, tokens: list[MaasToken], limit: int, cursor: str | None
+) -> schemas.OwnedTokenList:
+    shown, following = page(live(tokens), order, limit=limit, cursor=cursor)
+    return schemas.OwnedTokenList(
+        tokens=[owned_token_info(service, token) for token in shown], next_page=following
+    )

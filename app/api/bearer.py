@@ -1,0 +1,39 @@
+"""The one token of a request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app.identity.errors import ConflictingTokensError, MissingTokenError
+
+if TYPE_CHECKING:
+    from starlette.datastructures import Headers
+
+
+def caller_token(headers: Headers) -> str:
+    """The caller token in ``Authorization: Bearer`` or ``X-Forwarded-Access-Token``.
+
+    An authenticating proxy sets the second; a client that could overrule it, or be overruled by it, would be
+    someone else than they seem. So both may be there only if they agree.
+
+    Raises:
+        MissingTokenError: there is none.
+        ConflictingTokensError: there are two that differ, or an Authorization that is no bearer token.
+    """
+    tokens = {bearer(value) for value in headers.getlist("authorization")}
+    tokens |= {value.strip() for value in headers.getlist("x-forwarded-access-token")}
+    if not tokens - {""}:
+        raise MissingTokenError(
+            "Send your cluster token: `Authorization: Bearer $(oc whoami -t)`, or X-Forwarded-Access-Token."
+        )
+    if len(tokens) > 1:
+        raise ConflictingTokensError(
+            "Authorization and X-Forwarded-Access-Token carry different tokens; send one, or the same twice."
+        )
+    return tokens.pop()
+
+
+def bearer(authorization: str) -> str:
+    """The token of an ``Authorization: Bearer`` header (RFC 6750); empty if it is another scheme."""
+    scheme, _, token = authorization.strip().partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""

@@ -1,0 +1,66 @@
+"""Hooks the problems into an application."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from app.api.problems import ERRORS, Problem, openai_response, problem_for, problem_response
+from app.api.validation import InvalidBodyError
+from app.kube.errors import KubeError
+from app.observability import audit
+from app.tokens.errors import RevocationIncompleteError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+_FRAMEWORK_CODES = {400: "invalid_request", 404: "not_found", 405: "method_not_allowed"}
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of `app` in the shape that belongs to its path, and count and audit refusals."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        problem = problem_for(error)
+        request.app.state.service.metrics.tokens_refused.labels(problem.code).inc()
+        actor = getattr(request.state, "actor", "")
+        audit.refused(
+            f"{request.method} {request.url.path}", actor, reason=problem.code, status=problem.status
+        )
+        return respond(request, problem)
+
+    async def validation(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError | InvalidBodyError)  # noqa: S101  # registered for these
+        errors = error.errors if isinstance(error, InvalidBodyError) else error.errors()
+        return respond(request, _invalid(errors))
+
+    async def framework(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101  # that is what it is registered for
+        code = _FRAMEWORK_CODES.get(error.status_code, "http_error")
+        detail = f"{request.method} {request.url.path}: {error.detail}."
+        return respond(request, Problem(error.status_code, code, detail, error.headers or {}))
+
+    for kind in (*ERRORS, RevocationIncompleteError, KubeError, Exception):
+        app.add_exception_handler(kind, answer)
+    app.add_exception_handler(RequestValidationError, validation)
+    app.add_exception_handler(InvalidBodyError, validation)
+    app.add_exception_handler(HTTPException, framework)
+
+
+def respond(request: Request, problem: Problem) -> Response:
+    """The problem in the shape that belongs to the request's path."""
+    path = request.url.path
+    openai = path == "/v1" or path.startswith("/v1/")
+    return openai_response(problem) if openai else problem_response(problem)
+
+
+def _invalid(errors: Any) -> Problem:
+    fields = [
+        {"field": ".".join(str(part) for part in error["loc"]), "message": error["msg"]} for error in errors
+    ]
+    first = fields[0]
+    return Problem(422, "invalid_request", f"{first['field']}: {first['message']}.", extra={"errors": fields})

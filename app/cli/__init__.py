@@ -1,0 +1,5 @@
+"""`maasctl`: everything about the platform from a terminal."""
+
+from app.cli.root import main
+
+__all__ = ["main"]

@@ -1,0 +1,59 @@
+"""`maasctl serve`: the service alone, in a pod or with a kubeconfig."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import typer
+import uvloop
+from pydantic import ValidationError
+
+from app.kube.errors import KubeError
+from app.lifespan import running
+from app.main import create_gateway_app, create_public_app
+from app.observability.logging import configure
+from app.serving import PortTakenError, bind, serving, until_stopped
+from app.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+def serve() -> None:
+    """Run the service against a real cluster.
+
+    In a pod it uses the pod's ServiceAccount; elsewhere set KUBECONFIG. Every setting is an environment
+    variable MAAS_*; docs/settings.md lists them. Public app: port 8080. Gateway app: port 8081.
+    """
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for problem in error.errors(include_input=False):
+            name = "MAAS_" + "_".join(str(part) for part in problem["loc"]).upper()
+            sys.stderr.write(f"maasctl: setting {name}: {problem['msg']}\n")
+        raise typer.Exit(2) from None
+    configure(settings.log.level, settings.log.format)
+    try:
+        uvloop.run(_serve(settings))
+    except PortTakenError as error:
+        sys.stderr.write(f"maasctl: {error}; choose another with MAAS_HTTP_{error.name.upper()}_PORT\n")
+        raise typer.Exit(1) from None
+    except KubeError as error:
+        sys.stderr.write(f"maasctl: {error}\n")
+        raise typer.Exit(1) from None
+
+
+async def _serve(settings: Settings) -> None:
+    http = settings.http
+    public = bind("public", http.host, http.public_port)
+    gateway = bind("gateway", http.host, http.gateway_port)
+    async with (
+        running(settings) as service,
+        serving(
+            (create_gateway_app(service), gateway),
+            (create_public_app(service), public),
+            shutdown_seconds=http.shutdown_seconds,
+        ),
+    ):
+        logger.info("serving: public app on port %d, gateway app on port %d", public.port, gateway.port)
+        logger.info("stopping after %s", await until_stopped())

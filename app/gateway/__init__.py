@@ -1,0 +1,1 @@
+"""The gateway's edge: what only Envoy and Authorino reach."""

@@ -1,0 +1,157 @@
+"""``/internal/authorize/*``: Envoy's external authorization over HTTP (ext_authz).
+
+Envoy sends the request it has to decide about, body included, with its path behind the prefix. The answer 200
+lets it pass, with headers that Envoy puts in place of whatever the client sent; any other answer is the
+client's. This is the hot path of every inference request: plain ASGI, and nothing but memory while the caller
+and the model were seen before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import orjson
+
+from app.api.bearer import bearer
+from app.api.problems import (
+    BadRequestError,
+    BodyTooLargeError,
+    ModelForbiddenError,
+    ModelNotFoundError,
+    NoTierError,
+    openai_error,
+    problem_for,
+)
+from app.identity.errors import MissingTokenError
+from app.observability import audit
+from app.observability.logging import request_id
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from app.service import Service
+    from app.tokens.record import MaasToken
+
+PREFIX = "/internal/authorize"
+
+_LONGEST_MODEL = 320  # <namespace>/<name>: a label and a subdomain.
+_MODELS = b"/v1/models"
+# What may stand in a header as it is; everything else of a user name is percent-encoded (RFC 3986).
+_PLAIN = ":@/+.-_~"
+
+
+class Authorizer:
+    """The ASGI application that decides."""
+
+    def __init__(self, service: Service, *, max_body_bytes: int) -> None:
+        self._service = service
+        self._max_body_bytes = max_body_bytes
+        self._users: dict[str, bytes] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request of Envoy's."""
+        headers = dict(scope["headers"])
+        record: MaasToken | None = None
+        try:
+            record = await self._holder(headers)
+            tier = self._service.tiers.tier_of(record.groups)
+            if tier is None:
+                raise NoTierError  # noqa: TRY301  # one place answers for all refusals
+            allowed = [
+                (b"x-maas-user", self._user(record.owner)),
+                (b"x-maas-tier", tier.name.encode()),
+            ]
+            if not self._asks_for_models(scope):
+                model = await self._model(headers, receive)
+                await self._check(record, tier.name, model)
+                allowed.append((b"x-maas-model", model.encode()))
+        except Exception as error:  # noqa: BLE001  # whatever happens, Envoy gets an answer that lets nothing pass
+            request_id.set(headers.get(b"x-request-id", b"").decode("latin-1"))
+            await self._refuse(send, error, record)
+            return
+        self._service.metrics.authorizations.labels(tier.name, "allowed").inc()
+        allowed.append((b"content-length", b"0"))
+        await send({"type": "http.response.start", "status": 200, "headers": allowed})
+        await send({"type": "http.response.body"})
+
+    async def _holder(self, headers: dict[bytes, bytes]) -> MaasToken:
+        authorization = headers.get(b"authorization", b"")
+        token = authorization[7:] if authorization[:7] == b"Bearer " else b""
+        self._service.decisions.check()
+        if token and (record := self._service.verifier.recall(token)) is not None:
+            return record
+        text = bearer(authorization.decode("latin-1"))
+        if not text:
+            raise MissingTokenError("Send a MaaS token as `Authorization: Bearer <token>`.")
+        return await self._service.verifier.verify(text)
+
+    @staticmethod
+    def _asks_for_models(scope: Scope) -> bool:
+        path: bytes = scope["path"].encode()[len(PREFIX) :]
+        return scope["method"] == "GET" and (path == _MODELS or path.startswith(_MODELS + b"/"))
+
+    async def _model(self, headers: dict[bytes, bytes], receive: Receive) -> str:
+        if headers.get(b"content-encoding", b"identity") != b"identity":
+            raise BadRequestError("The body is compressed; send it as plain JSON.")
+        body = await self._body(receive)
+        try:
+            document = orjson.loads(body)
+        except ValueError:
+            raise BadRequestError("The body is not JSON; expected an object with a `model`.") from None
+        model = document.get("model") if isinstance(document, dict) else None
+        if not isinstance(model, str) or not model:
+            raise BadRequestError('The body names no `model`; expected a string such as "qwen3".')
+        if len(model) > _LONGEST_MODEL:
+            raise ModelNotFoundError(model[:_LONGEST_MODEL] + "…")
+        return model
+
+    async def _body(self, receive: Receive) -> bytes:
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body"):
+            if len(body) > self._max_body_bytes:
+                raise BodyTooLargeError(self._max_body_bytes)
+            return body
+        chunks, size = [body], len(body)
+        while message.get("more_body"):
+            message = await receive()
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > self._max_body_bytes:
+                raise BodyTooLargeError(self._max_body_bytes)
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    async def _check(self, record: MaasToken, tier: str, model_id: str) -> None:
+        model = self._service.catalogue.get(model_id)
+        if model is None:
+            raise ModelNotFoundError(model_id)
+        access = self._service.model_access
+        question = access.question(model, owner=record.owner, groups=record.groups, tier=tier)
+        allowed = access.remembered(question)
+        if allowed is None:
+            allowed = await access.allowed(question)
+        if not allowed:
+            raise ModelForbiddenError(model_id, tier)
+
+    def _user(self, owner: str) -> bytes:
+        if (encoded := self._users.get(owner)) is None:
+            if len(self._users) > len(self._service.inventory) + 1000:
+                self._users.clear()
+            encoded = self._users[owner] = quote(owner, safe=_PLAIN).encode()
+        return encoded
+
+    async def _refuse(self, send: Send, error: Exception, record: MaasToken | None) -> None:
+        problem = problem_for(error)
+        self._service.metrics.authorizations.labels(record.tier if record else "", problem.code).inc()
+        details = {"tokenId": record.id} if record else {}
+        audit.refused("inference", record.owner if record else "", reason=problem.code, **details)
+        body = orjson.dumps(openai_error(problem))
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
+        ]
+        await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,69 @@
+"""Starts the service's tasks and stops them in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from app.kube.backoff import Backoff
+from app.kube.client import connect
+from app.kube.errors import KubeError
+from app.observability.metrics import Metrics
+from app.service import Service, build
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from app.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def running(settings: Settings, *, metrics: Metrics | None = None) -> AsyncIterator[Service]:
+    """The service with its reflectors running; they are synced a moment later, which `/readyz` tells.
+
+    Raises:
+        KubeError: there is no usable configuration for the cluster.
+    """
+    metrics = metrics or Metrics()
+    chance = random.SystemRandom()
+    client = await connect(
+        settings.kubeconfig,
+        timeout_seconds=settings.kube.request_seconds,
+        connections=settings.kube.connections,
+        observe=metrics.observe_kube_call,
+        random=chance,
+    )
+    try:
+        service = build(settings, client, metrics, random=chance)
+        tasks = [
+            asyncio.create_task(reflector.run(), name=f"reflector {reflector.name}")
+            for reflector in service.reflectors
+        ]
+        tasks.append(asyncio.create_task(_fetch_keys(service, Backoff(chance)), name="signing keys"))
+        try:
+            yield service
+        finally:
+            for task in reversed(tasks):
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await service.access_reviewer.close()
+            await service.token_reviewer.close()
+    finally:
+        await client.close()
+
+
+async def _fetch_keys(service: Service, backoff: Backoff) -> None:
+    """Have the signing keys before the first request, so that it need not wait for them."""
+    while True:
+        try:
+            await service.signing_keys.fetch()
+        except KubeError as error:
+            logger.warning("signing keys: %s", error)
+            await asyncio.sleep(backoff.next_seconds())
+        else:
+            return

@@ -1,0 +1,100 @@
+"""The two applications, put together from their parts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_fastapi_instrumentator import Instrumentator
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from app.api import admin, errors, health, models, schemas, tiers, tokens
+from app.api.request_context import BodyLimit, RequestContext
+from app.gateway.authorize import PREFIX, Authorizer
+from app.gateway.identity import identity
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from app.service import Service
+
+_DESCRIPTION = """
+Models as a Service: exchange your cluster token for a MaaS token, and call any model your tier may use.
+
+```
+curl -X POST https://$GATEWAY_URL/maas-api/token -H "Authorization: Bearer $(oc whoami -t)"
+```
+"""
+
+
+def create_public_app(service: Service) -> ASGIApp:
+    """The app that people reach through the gateway, on the public port."""
+    app = FastAPI(
+        title="MaaS API",
+        version="1",
+        description=_DESCRIPTION,
+        openapi_url="/maas-api/openapi.json",
+        docs_url="/maas-api/docs",
+        redoc_url=None,
+        redirect_slashes=False,
+        separate_input_output_schemas=False,
+    )
+    app.state.service = service
+    for router in (tokens.router, admin.router, tiers.router, models.router):
+        app.include_router(router)
+    app.include_router(health.router, prefix="/maas-api")
+    errors.install(app)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it
+    Instrumentator(registry=service.metrics.registry, excluded_handlers=["healthz", "readyz"]).instrument(app)
+    return RequestContext(BodyLimit(app, service.settings.http.max_body_bytes))
+
+
+def create_gateway_app(service: Service) -> ASGIApp:
+    """The app that only the gateway, Authorino and Prometheus reach, on the gateway port."""
+
+    async def healthz(_request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(_request: Request) -> Response:
+        document = health.readiness(service)
+        return JSONResponse(document, status_code=503 if document["status"] == "unavailable" else 200)
+
+    async def metrics(_request: Request) -> Response:
+        return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    rest = Starlette(
+        routes=[
+            Route("/internal/identity", identity, methods=["POST"]),
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Route("/metrics", metrics),
+        ]
+    )
+    rest.state.service = service
+    authorizer = Authorizer(service, max_body_bytes=service.settings.gateway.max_body_bytes)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(PREFIX):
+            await authorizer(scope, receive, send)
+        else:
+            await rest(scope, receive, send)
+
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        # Only referred to from the responses, where FastAPI does not look for models.
+        problem = schemas.ProblemDocument.model_json_schema()
+        document.setdefault("components", {}).setdefault("schemas", {})["ProblemDocument"] = problem
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,0 +1,157 @@
+"""All parts of the running service, put together once and handed to both applications."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from app.identity.access_review import AccessReviewer
+from app.identity.token_review import TokenReviewer
+from app.kube.backoff import Backoff
+from app.kube.freshness import Freshness
+from app.kube.reflector import Reflector
+from app.kube.resources import CONFIG_MAPS, SERVICE_ACCOUNTS
+from app.models.access import ModelAccess
+from app.models.catalogue import KINDS, Catalogue
+from app.tiers.source import TierSource
+from app.tokens.inventory import Inventory
+from app.tokens.issuer import Issuer, Lifetimes
+from app.tokens.lookup import Lookup
+from app.tokens.record import SELECTOR
+from app.tokens.revoker import Revoker
+from app.tokens.signing_keys import SigningKeys
+from app.tokens.verifier import Verifier
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+    from app.kube.client import KubeClient
+    from app.kube.reflector import Sink
+    from app.kube.resources import Resource
+    from app.observability.metrics import Metrics
+    from app.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The parts.
+
+    Attributes:
+        decisions: freshness of what every decision is made from: tokens and the mapping.
+        reflectors: all of them, those of the models too.
+    """
+
+    settings: Settings
+    metrics: Metrics
+    token_reviewer: TokenReviewer
+    access_reviewer: AccessReviewer
+    tiers: TierSource
+    catalogue: Catalogue
+    model_access: ModelAccess
+    inventory: Inventory
+    signing_keys: SigningKeys
+    lookup: Lookup
+    verifier: Verifier
+    issuer: Issuer
+    revoker: Revoker
+    decisions: Freshness
+    reflectors: tuple[Reflector[Any], ...]
+
+
+def build(
+    settings: Settings,
+    client: KubeClient,
+    metrics: Metrics,
+    *,
+    random: random.Random,
+    clock: Callable[[], float] = time.monotonic,
+    now: Callable[[], float] = time.time,
+) -> Service:
+    """Make the parts; nothing is started and nothing is asked of the cluster.
+
+    Args:
+        settings: how.
+        client: the cluster.
+        metrics: where the parts count.
+        random: spreads retries.
+        clock: monotonic seconds, for ages and waits.
+        now: seconds since the epoch, for expiry.
+    """
+    tokens, kube = settings.tokens, settings.kube
+    tiers, catalogue, inventory = TierSource(), Catalogue(), Inventory(clock=clock)
+    access_reviewer = AccessReviewer(
+        client,
+        cache_seconds=settings.models.access_cache_seconds,
+        cache_entries=settings.models.access_cache_entries,
+        staleness_seconds=kube.staleness_seconds,
+        clock=clock,
+    )
+    lookup = Lookup(client, inventory, namespace=settings.namespace)
+    signing_keys = SigningKeys(client, clock=clock)
+
+    def reflector(
+        resource: Resource, sink: Sink[Any], *, namespace: str | None = None, **selectors: str
+    ) -> Reflector[Any]:
+        return Reflector(
+            client,
+            resource,
+            sink,
+            namespace=namespace,
+            selectors=selectors,
+            backoff=Backoff(random),
+            clock=clock,
+            observe=metrics.observe_reflector,
+            watch_seconds=kube.watch_seconds,
+            page_size=kube.page_size,
+        )
+
+    mapping = f"metadata.name={settings.tiers.config_map}"
+    decisive = (
+        reflector(SERVICE_ACCOUNTS, inventory, namespace=settings.namespace, labelSelector=SELECTOR),
+        reflector(CONFIG_MAPS, tiers, namespace=settings.namespace, fieldSelector=mapping),
+    )
+    models = tuple(reflector(kind, catalogue.shelf(kind)) for kind in KINDS)
+    service = Service(
+        settings=settings,
+        metrics=metrics,
+        token_reviewer=TokenReviewer(
+            client,
+            maas_namespace=settings.namespace,
+            cache_seconds=settings.identity.cache_seconds,
+            cache_entries=settings.identity.cache_entries,
+            clock=clock,
+            time=now,
+        ),
+        access_reviewer=access_reviewer,
+        tiers=tiers,
+        catalogue=catalogue,
+        model_access=ModelAccess(catalogue, access_reviewer, verb=settings.models.access_verb),
+        inventory=inventory,
+        signing_keys=signing_keys,
+        lookup=lookup,
+        verifier=Verifier(
+            lookup,
+            inventory,
+            signing_keys,
+            namespace=settings.namespace,
+            audience=tokens.audience,
+            entries=settings.gateway.verified_entries,
+            time=now,
+        ),
+        issuer=Issuer(
+            client,
+            inventory,
+            namespace=settings.namespace,
+            audience=tokens.audience,
+            lifetimes=Lifetimes(tokens.default_seconds, tokens.min_seconds, tokens.max_seconds),
+            time=now,
+        ),
+        revoker=Revoker(client, inventory, namespace=settings.namespace),
+        decisions=Freshness(decisive, staleness_seconds=kube.staleness_seconds),
+        reflectors=(*decisive, *models),
+    )
+    metrics.watch_live_tokens(inventory.__len__)
+    tiers.subscribe(lambda: metrics.observe_mapping(tiers.generation, valid=tiers.error is None))
+    return service

@@ -1,0 +1,146 @@
+"""Runs ASGI applications as HTTP servers inside the running loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import signal
+import socket
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from starlette.types import ASGIApp
+
+logger = logging.getLogger(__name__)
+
+
+class PortTakenError(Exception):
+    """A port that is to be listened on belongs to another process.
+
+    Attributes:
+        port: which.
+    """
+
+    def __init__(self, name: str, host: str, port: int) -> None:
+        super().__init__(f"port {port} on {host}, for the {name}, is taken by another process")
+        self.name = name
+        self.port = port
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A bound socket, so that its port is known, and sure, before anything is started.
+
+    Attributes:
+        name: what it is for.
+        host: address.
+        port: the real one, also where any free one was asked for.
+    """
+
+    name: str
+    host: str
+    port: int
+    socket: socket.socket
+
+
+def bind(name: str, host: str, port: int) -> Listener:
+    """Listen on an address; port 0 takes any free one.
+
+    Raises:
+        PortTakenError: someone else listens there.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+        sock.listen(2048)
+    except OSError as error:
+        sock.close()
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            raise PortTakenError(name, host, port) from error
+        raise
+    sock.setblocking(False)
+    return Listener(name, host, sock.getsockname()[1], sock)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without signal handlers: the process has one owner of signals."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def serving(
+    *apps: tuple[ASGIApp, Listener],
+    shutdown_seconds: float,
+    certificate: tuple[Path, Path] | None = None,
+) -> AsyncIterator[None]:
+    """Serve each app on its listener for as long as the context lasts; then requests in flight may finish.
+
+    Args:
+        apps: ASGI applications with listeners from `bind`, which are closed at the end.
+        shutdown_seconds: how long requests in flight may take at the end.
+        certificate: files of certificate chain and key, for HTTPS.
+    """
+    cert, key = certificate or (None, None)
+    servers = []
+    tasks = []
+    for app, listener in apps:
+        config = uvicorn.Config(
+            app,
+            loop="none",
+            http="httptools",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=shutdown_seconds,  # type: ignore[arg-type]  # a float does as well
+            ssl_certfile=cert,
+            ssl_keyfile=key,
+        )
+        server = _Server(config)
+        servers.append(server)
+        tasks.append(
+            asyncio.create_task(server.serve(sockets=[listener.socket]), name=f"server {listener.name}")
+        )
+    try:
+        while not all(server.started for server in servers):  # noqa: ASYNC110  # uvicorn has no event for it
+            await asyncio.sleep(0.002)
+        yield
+    finally:
+        for server in servers:
+            server.should_exit = True
+        await asyncio.gather(*tasks)
+        for _, listener in apps:
+            listener.socket.close()
+
+
+async def until_stopped() -> str:
+    """Wait for SIGINT or SIGTERM; returns its name."""
+    loop = asyncio.get_running_loop()
+    stopped: asyncio.Future[str] = loop.create_future()
+
+    def stop(number: signal.Signals) -> None:
+        if not stopped.done():
+            stopped.set_result(number.name)
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    for number in signals:
+        loop.add_signal_handler(number, stop, number)
+    try:
+        return await stopped
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
