@@ -9,7 +9,6 @@ from pydantic.alias_generators import to_camel
 
 from app.tokens.duration import DurationError, parse_duration
 
-
 _NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f-\x9f]*$"
 
 

@@ -1,21 +1,40 @@
-"""The command itself; each subcommand has a file of its own."""
+"""The command itself; each subcommand has a file of its own.
+
+What only `up`, `cluster` and `simulator` need is an extra of the package (`privatemaas[embedded]`), so their
+modules are imported when they are asked for.
+"""
 
 from __future__ import annotations
 
+import importlib.util
+
 import typer
 
-from app.cli import serve
+from app.cli.serve import serve
 
-app = typer.Typer(
-    name="maasctl",
-    help="PrivateMaaS: Models as a Service for OpenShift and Kubernetes.",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-)
-app.command("serve")(serve.serve)
+_EMBEDDED = ("trustme", "jsonpatch")
+
+
+def create_cli() -> typer.Typer:
+    """`maasctl`, with the commands that can be run by what is installed."""
+    cli = typer.Typer(
+        name="maasctl",
+        help="PrivateMaaS: Models as a Service for OpenShift and Kubernetes.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+    cli.command("serve")(serve)
+    if all(importlib.util.find_spec(module) for module in _EMBEDDED):
+        from app.cli.cluster import cluster  # noqa: PLC0415  # only with the extra
+        from app.cli.simulator import simulator  # noqa: PLC0415  # only with the extra
+        from app.cli.up import up  # noqa: PLC0415  # only with the extra
+
+        cli.command("up")(up)
+        cli.command("cluster")(cluster)
+        cli.command("simulator")(simulator)
+    return cli
 
 
 def main() -> None:
     """Run `maasctl`."""
-    app()
+    create_cli()()

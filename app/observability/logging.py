@@ -69,7 +69,7 @@ def configure(level: str, style: Literal["auto", "json", "text"], *, stream: Tex
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in ("httpx", "httpcore", "asyncio", "aiohttp", "kubernetes_asyncio"):
+    for noisy in ("httpx", "httpcore", "asyncio", "aiohttp", "kubernetes_asyncio", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
 
 
