@@ -1,0 +1,1 @@
+"""The whole platform on one machine, for trying and for tests."""
