@@ -19,10 +19,14 @@ def create_cli() -> typer.Typer:
     """`maasctl`, with the commands that can be run by what is installed."""
     cli = typer.Typer(
         name="maasctl",
-        help="PrivateMaaS: Models as a Service for OpenShift and Kubernetes.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
     )
+
+    @cli.callback()
+    def group() -> None:
+        """PrivateMaaS: Models as a Service for OpenShift and Kubernetes."""
+
     cli.command("serve")(serve)
     if all(importlib.util.find_spec(module) for module in _EMBEDDED):
         from app.cli.cluster import cluster  # noqa: PLC0415  # only with the extra

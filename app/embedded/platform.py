@@ -1,0 +1,153 @@
+"""The whole platform on one machine: cluster, service, model and gateway, started and stopped together."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.embedded.cluster import EmbeddedCluster, embedded_cluster
+from app.embedded.gateway import LocalGateway
+from app.embedded.gateway_feed import GatewayFeed
+from app.embedded.simulator import SimulatorSettings, create_simulator
+from app.lifespan import running
+from app.main import create_gateway_app, create_public_app
+from app.serving import Listener, bind, serving
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from app.service import Service
+    from app.settings import Settings
+
+_LOOPBACK = "127.0.0.1"
+_READY_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformOptions:
+    """What can be chosen.
+
+    Attributes:
+        state_dir: where kubeconfigs, certificates and Envoy's files go.
+        port: of the gateway; 0 takes any free one.
+        cluster_port: of the embedded cluster; 0 takes any free one.
+        kubeconfig: a real cluster to use in place of the embedded one.
+        first_token_seconds: how long the model thinks.
+        token_seconds: how long it takes for each token after the first.
+    """
+
+    state_dir: Path
+    port: int = 8443
+    cluster_port: int = 8444
+    kubeconfig: str | None = None
+    first_token_seconds: float = 0.0
+    token_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """A running platform.
+
+    Attributes:
+        cluster: the embedded cluster, or None where a real one is used.
+        service: the service.
+        gateway: the gateway in front of it.
+        gateway_app: where the gateway app listens, with the metrics.
+    """
+
+    cluster: EmbeddedCluster | None
+    service: Service
+    gateway: LocalGateway
+    gateway_app: Listener
+
+
+class NotReadyError(Exception):
+    """The service could not read the cluster in time; `str()` says what is missing."""
+
+
+@asynccontextmanager
+async def platform(
+    options: PlatformOptions, settings: Settings, *, step: Callable[[str], None] = lambda _: None
+) -> AsyncIterator[Platform]:
+    """Run everything for as long as the context lasts.
+
+    Args:
+        options: what was chosen.
+        settings: of the service; addresses and kubeconfig are set here.
+        step: is told what is being started.
+
+    Raises:
+        PortTakenError, GatewayError: the embedded cluster or the gateway cannot listen or start.
+        KubeError: the kubeconfig of a real cluster is not usable.
+        NotReadyError: the cluster does not hold what the service needs.
+    """
+    async with AsyncExitStack() as stack:
+        cluster = None
+        kubeconfig = options.kubeconfig
+        if kubeconfig is None:
+            step("the embedded cluster")
+            cluster = await stack.enter_async_context(
+                embedded_cluster(
+                    options.state_dir,
+                    bind("cluster", _LOOPBACK, options.cluster_port),
+                    namespace=settings.namespace,
+                    advertise="localhost",
+                )
+            )
+            kubeconfig = str(cluster.service_kubeconfig)
+        step("the service")
+        service = await stack.enter_async_context(
+            running(settings.model_copy(update={"kubeconfig": kubeconfig}))
+        )
+        simulator = create_simulator(
+            SimulatorSettings(
+                first_token_seconds=options.first_token_seconds, token_seconds=options.token_seconds
+            )
+        )
+        listeners = [bind(name, _LOOPBACK, 0) for name in ("public app", "gateway app", "model")]
+        apps = [create_public_app(service), create_gateway_app(service), simulator]
+        pairs = zip(apps, listeners, strict=True)
+        await stack.enter_async_context(serving(*pairs, shutdown_seconds=settings.http.shutdown_seconds))
+        await _ready(service)
+        step("the gateway")
+        public, gateway_app, model = ((listener.host, listener.port) for listener in listeners)
+        gateway = LocalGateway(
+            options.state_dir / "gateway",
+            listen=(_LOOPBACK, options.port),
+            public_app=public,
+            gateway_app=gateway_app,
+            model=model,
+            max_request_bytes=settings.gateway.max_body_bytes,
+        )
+        feed = GatewayFeed(service, gateway)
+        feed.apply()
+        await stack.enter_async_context(gateway)
+        task = asyncio.create_task(feed.run(), name="gateway feed")
+        stack.push_async_callback(_end, task)
+        yield Platform(cluster, service, gateway, listeners[1])
+
+
+async def _ready(service: Service) -> None:
+    waits = (reflector.wait_synced() for reflector in service.reflectors)
+    try:
+        async with asyncio.timeout(_READY_SECONDS):
+            await asyncio.gather(*waits)
+    except TimeoutError:
+        missing = [reflector.name for reflector in service.reflectors if not reflector.synced]
+        raise NotReadyError(
+            f"the cluster did not let the service read {', '.join(missing)} within {_READY_SECONDS} seconds; "
+            "the log above says why"
+        ) from None
+    if service.tiers.mapping is None:
+        raise NotReadyError(
+            f"no tier mapping: {service.tiers.error}. Create the namespace and the ConfigMap: "
+            "kubectl apply -k manifests/overlays/kubernetes"
+        )
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
