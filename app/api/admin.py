@@ -28,7 +28,7 @@ async def list_all(
     return _page(service, service.inventory.all(), limit, cursor)
 
 
-@router.get("/users/{user:path}/tokens", responses=problems(403, 422), summary="List a user's tokens")
+@router.get("/users/{user:path}/tokens", responses=problems(403, 404, 422), summary="List a user's tokens")
 async def list_of_user(
     service: Parts, _admin: AdminReader, user: Username, limit: Limit = 100, cursor: Cursor = None
 ) -> schemas.OwnedTokenList:
@@ -36,7 +36,9 @@ async def list_of_user(
     return _page(service, service.inventory.of_owner(user), limit, cursor)
 
 
-@router.delete("/users/{user:path}/tokens", responses=problems(403, 422), summary="Revoke a user's tokens")
+@router.delete(
+    "/users/{user:path}/tokens", responses=problems(403, 404, 422), summary="Revoke a user's tokens"
+)
 async def revoke_of_user(service: Parts, admin: Admin, user: Username) -> schemas.Revocation:
     """Revoke every token of a user; they stop working at once."""
     return await revoke_many(service, admin, service.inventory.of_owner(user))

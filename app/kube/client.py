@@ -133,9 +133,11 @@ class KubeClient:
         started = time.monotonic()
         status = 0
         try:
-            response = await self._session.get(
-                url, params=params, headers=await self._headers(), timeout=timeout
-            )
+            # A server that is just starting accepts connections and says nothing for a long time.
+            async with asyncio.timeout(self._timeout.total):
+                response = await self._session.get(
+                    url, params=params, headers=await self._headers(), timeout=timeout
+                )
             status = response.status
         except _TRANSPORT_ERRORS as error:
             raise KubeUnavailableError(f"no watch of {resource.plural}: {_name(error)}") from error
@@ -206,7 +208,8 @@ class KubeClient:
         return f"{self._configuration.host}{path}"
 
     async def _headers(self) -> dict[str, str]:
-        headers = {"Accept": "application/json"}
+        # Not only JSON: the API server refuses that for its keys, which are application/jwk-set+json.
+        headers = {"Accept": "application/json, */*;q=0.5"}
         # Runs the refresh hook too: in a pod the token's file is read again every minute.
         authorization = await self._configuration.get_api_key_with_prefix("BearerToken")
         if authorization:

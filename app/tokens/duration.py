@@ -35,6 +35,8 @@ def parse_duration(value: object) -> int:
 
 
 def _seconds(value: object) -> int | None:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # JSON has one kind of number: 600.0 is an integer there.
     if isinstance(value, int):
         return None if isinstance(value, bool) else value
     if not isinstance(value, str) or not value:

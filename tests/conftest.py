@@ -1,0 +1,32 @@
+"""What every suite may ask for."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.control_plane import GROUP_CRD, MODEL_CRDS, Binaries, ControlPlane, find_binaries, missing_tools
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@pytest.fixture(scope="session")
+def binaries() -> Binaries:
+    """etcd and kube-apiserver; without them the test is skipped, or fails where nothing may be skipped."""
+    reason = missing_tools()
+    if reason and os.environ.get("MAAS_TESTS_SKIP_NOTHING"):
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+    return find_binaries()
+
+
+@pytest.fixture(scope="session")
+async def control_plane(binaries: Binaries) -> AsyncIterator[ControlPlane]:
+    """A real control plane with the CRDs of models and OpenShift Groups."""
+    async with ControlPlane(binaries) as started:
+        await started.install_crds([*MODEL_CRDS, GROUP_CRD])
+        yield started
