@@ -75,7 +75,7 @@ def test_what_people_write_is_read(value: str | int, seconds: int) -> None:
         True,
         False,
         None,
-        4.0,
+        4.5,
         float("nan"),
         b"4h",
         ["4h"],
