@@ -9,6 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
+# Each worker has clusters of its own, so more of them need more memory, not only more processors.
+WORKERS ?= -n auto --maxprocesses 4
 
 .PHONY: help
 help: ## List the targets
@@ -21,7 +23,7 @@ run: $(VENV)/.run ## Run the whole platform on this machine (ARGS="--help" shows
 .PHONY: test
 test: $(VENV)/.dev ## Run the tests; with the control-plane tools built, those on a real kube-apiserver too
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest $(WORKERS) --cov --cov-report=term $(ARGS)
 
 .PHONY: tools
 tools: $(VENV)/.dev ## Build the control-plane tools for the tests (Go; minutes the first time)
@@ -29,7 +31,11 @@ tools: $(VENV)/.dev ## Build the control-plane tools for the tests (Go; minutes 
 
 .PHONY: e2e
 e2e: tools ## Run every test with nothing skipped, on a real kube-apiserver and etcd too
-	MAAS_TESTS_SKIP_NOTHING=1 $(BIN)/python -m pytest $(ARGS)
+	MAAS_TESTS_SKIP_NOTHING=1 $(BIN)/python -m pytest $(WORKERS) $(ARGS)
+
+.PHONY: bench
+bench: $(VENV)/.dev ## Measure the gateway's decision beside one that decides nothing (a minute)
+	$(BIN)/python -m bench.authorize
 
 .PHONY: check
 check: $(VENV)/.dev ## Check format, lint, types and import contracts
