@@ -238,7 +238,8 @@ async def connect(
             await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
         else:
             config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    except (config.ConfigException, OSError, ValueError) as error:
+    except Exception as error:
+        # Beside its ConfigException the library lets through whatever a malformed file makes of it.
         where = (
             f"in kubeconfig {kubeconfig}"
             if kubeconfig

@@ -6,7 +6,7 @@ import asyncio
 import random
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 import yaml
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from starlette.requests import Request
+
+
+class Answering(Protocol):
+    """Whatever answers requests."""
+
+    async def answer(self, request: Request) -> Response: ...
 
 
 @dataclass
@@ -88,7 +94,7 @@ def stream(*lines: bytes, hold: bool = True) -> Any:
 
 
 @asynccontextmanager
-async def scripted(server: ScriptedApiServer, directory: Path) -> AsyncIterator[KubeClient]:
+async def scripted(server: Answering, directory: Path) -> AsyncIterator[KubeClient]:
     """A client for the server, which runs for as long as the context lasts."""
     methods = ["GET", "POST", "PATCH", "DELETE"]
     app = Starlette(routes=[Route("/{path:path}", server.answer, methods=methods)])

@@ -1,0 +1,148 @@
+"""The index: what it holds, and in which order it believes what it is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.tokens.inventory import Inventory
+from app.tokens.record import MaasToken
+from tests.unit.tokens.test_record import an_account
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def token(number: int = 1, *, version: int = 10, owner: str = "alice", uid: str | None = None) -> MaasToken:
+    return MaasToken(
+        id=f"{owner}-sa-{number}",
+        uid=uid or f"uid-{owner}-{number}",
+        owner=owner,
+        groups=(),
+        tier="free",
+        name="",
+        created_at=number,
+        expires_at=2_000_000_000,
+        resource_version=version,
+    )
+
+
+def deleted(item: MaasToken) -> dict[str, dict[str, str]]:
+    return {"metadata": {"name": item.id, "uid": item.uid}}
+
+
+def test_tokens_are_found_by_uid_id_and_owner() -> None:
+    inventory = Inventory(clock=Clock())
+    one, two, other = token(1), token(2), token(3, owner="bob")
+    inventory.replace([two, one, other], 10)
+    assert inventory.by_uid(one.uid) == inventory.by_id(one.id) == one
+    assert inventory.of_owner("alice") == [one, two]
+    assert inventory.of_owner("nobody") == []
+    assert inventory.all() == [one, two, other]
+    assert len(inventory) == 3
+
+
+def test_an_older_event_does_not_undo_a_newer_one() -> None:
+    inventory = Inventory(clock=Clock())
+    newer = replace(token(version=20), tier="premium")
+    inventory.put(newer)
+    inventory.put(token(version=10))
+    assert inventory.by_id(newer.id) == newer
+
+
+def test_a_list_taken_before_a_token_was_issued_does_not_take_it_out() -> None:
+    inventory = Inventory(clock=Clock())
+    issued = token(version=20)
+    inventory.put(issued)
+    inventory.replace([], 19)
+    assert inventory.by_uid(issued.uid) == issued
+    inventory.replace([], 20)
+    assert inventory.by_uid(issued.uid) is None
+    assert inventory.of_owner("alice") == []
+
+
+def test_what_was_revoked_here_does_not_come_back_from_an_older_list_or_event() -> None:
+    inventory = Inventory(clock=Clock())
+    revoked = token()
+    inventory.put(revoked)
+    inventory.revoke(revoked)
+    inventory.put(revoked)
+    inventory.replace([revoked], 30)
+    assert inventory.by_uid(revoked.uid) is None
+    assert inventory.was_revoked(revoked.uid)
+
+
+def test_revocations_are_remembered_for_a_bounded_time() -> None:
+    clock = Clock()
+    inventory = Inventory(clock=clock)
+    inventory.revoke(token(1))
+    clock.now = 301
+    inventory.revoke(token(2))
+    assert not inventory.was_revoked(token(1).uid)
+    assert inventory.was_revoked(token(2).uid)
+
+
+def test_a_service_account_made_again_takes_the_place_of_the_former() -> None:
+    inventory = Inventory(clock=Clock())
+    former, again = token(version=10, uid="first"), token(version=20, uid="second")
+    inventory.put(former)
+    inventory.put(again)
+    assert inventory.by_uid("first") is None
+    assert inventory.by_id(again.id) == again
+    inventory.put(former)
+    assert inventory.by_uid("first") is None
+    inventory.remove(deleted(former))
+    assert inventory.by_id(again.id) == again
+    inventory.remove(deleted(again))
+    assert len(inventory) == 0
+
+
+def test_an_unreadable_service_account_is_passed_over_and_reported_once(caplog: object) -> None:
+    inventory = Inventory(clock=Clock())
+    broken = an_account()
+    broken["metadata"]["annotations"]["maas.opendatahub.io/groups"] = "x"
+    assert inventory.decode(broken) is None
+    assert inventory.decode(broken) is None
+    assert inventory.decode(an_account()) is not None
+    lines = [record.getMessage() for record in caplog.records]  # type: ignore[attr-defined]
+    assert len([line for line in lines if "alice-sa-1 is passed over" in line]) == 1
+    inventory.remove(broken)
+    inventory.decode(broken)
+    assert len(caplog.records) == 2  # type: ignore[attr-defined]
+
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["put", "remove", "revoke", "replace"]),
+        st.integers(min_value=1, max_value=4),
+        st.integers(min_value=1, max_value=50),
+    ),
+    max_size=40,
+)
+
+
+@given(steps)
+def test_the_three_indexes_always_agree(history: list[tuple[str, int, int]]) -> None:
+    inventory = Inventory(clock=Clock())
+    for action, number, version in history:
+        item = token(number, version=version, uid=f"{number}-{version % 3}")
+        if action == "put":
+            inventory.put(item)
+        elif action == "remove":
+            inventory.remove(deleted(item))
+        elif action == "revoke":
+            inventory.revoke(item)
+        else:
+            inventory.replace([item], version)
+        everything = inventory.all()
+        assert len(inventory) == len(everything)
+        assert inventory.of_owner("alice") == sorted(everything, key=lambda kept: (kept.created_at, kept.id))
+        assert all(inventory.by_uid(kept.uid) is kept for kept in everything)
+        assert all(inventory.by_id(kept.id) is kept for kept in everything)

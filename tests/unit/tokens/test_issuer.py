@@ -1,0 +1,179 @@
+"""Issuing when the API server is difficult: nothing is left over, and nothing is promised that is not so."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+
+from app.identity.user import User
+from app.kube.errors import KubeConflictError, KubeError, KubeInvalidError, KubeUnavailableError
+from app.kube.timestamps import timestamp
+from app.tokens.inventory import Inventory
+from app.tokens.issuer import IssuedToken, Issuer, Lifetimes
+from tests.unit.kube.scripted_api_server import json, scripted
+from tests.workspace import eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from app.kube.client import KubeClient
+
+NOW = 1_795_000_000.5
+ALICE = User("alice", ("system:authenticated",))
+
+
+class Accounts:
+    """The ServiceAccounts of an API server, and what it answers to a TokenRequest."""
+
+    def __init__(self, *, expires: str = "2026-11-19T06:06:40Z") -> None:
+        self.names: dict[str, dict[str, Any]] = {}
+        self.patches: list[dict[str, Any]] = []
+        self.token_answers: list[Response] = []
+        self.delete_answers: list[Response] = []
+        self.requested = asyncio.Event()
+        self.let = asyncio.Event()
+        self.let.set()
+        self.expires = expires
+
+    async def answer(self, request: Request) -> Response:
+        body = orjson.loads(await request.body())
+        if request.method == "DELETE":
+            if self.delete_answers:
+                return self.delete_answers.pop()
+            self.names.pop(request.url.path.rpartition("/")[2])
+            return json({})
+        if request.method == "PATCH":
+            self.patches.append(body)
+            return json({"metadata": {"resourceVersion": "8"}})
+        if request.url.path.endswith("/token"):
+            self.requested.set()
+            await self.let.wait()
+            status = {"token": "eyJ.a.b", "expirationTimestamp": self.expires}
+            return self.token_answers.pop() if self.token_answers else json({"status": status}, 201)
+        name = body["metadata"]["name"]
+        if name in self.names:
+            return json({"reason": "AlreadyExists", "message": f"{name} exists"}, 409)
+        server_side = {
+            "uid": f"u-{name}",
+            "resourceVersion": "7",
+            "creationTimestamp": "2026-11-18T06:06:40Z",
+        }
+        body["metadata"] |= server_side
+        self.names[name] = body
+        return json(body, 201)
+
+
+def issuer_of(client: KubeClient, inventory: Inventory) -> Issuer:
+    return Issuer(
+        client,
+        inventory,
+        namespace="maas",
+        audience="gateway",
+        lifetimes=Lifetimes(86_400, 600, 2_592_000),
+        time=lambda: NOW,
+    )
+
+
+async def issue(accounts: Accounts, directory: Path, inventory: Inventory | None = None) -> IssuedToken:
+    async with scripted(accounts, directory) as client:
+        issuer = issuer_of(client, Inventory(clock=lambda: NOW) if inventory is None else inventory)
+        return await issuer.issue(ALICE, tier="free", name="", seconds=None, max_tokens=2)
+
+
+async def test_what_was_issued_is_in_the_inventory_and_its_secret_nowhere(tmp_path: Path) -> None:
+    inventory = Inventory(clock=lambda: NOW)
+    issued = await issue(Accounts(), tmp_path, inventory)
+    assert inventory.by_id(issued.record.id) == issued.record
+    assert "eyJ" not in repr(issued)
+
+
+async def test_an_expiry_as_asked_for_needs_no_further_call(tmp_path: Path) -> None:
+    accounts = Accounts(expires=timestamp(int(NOW) + 86_400))
+    issued = await issue(accounts, tmp_path)
+    assert accounts.patches == []
+    assert issued.record.expires_at == int(NOW) + 86_400
+
+
+async def test_a_lifetime_that_was_shortened_is_told_as_it_is(tmp_path: Path) -> None:
+    accounts = Accounts(expires="2026-11-18T08:00:00Z")
+    issued = await issue(accounts, tmp_path)
+    [patch] = accounts.patches
+    assert patch["metadata"]["annotations"] == {"maas.opendatahub.io/expires-at": "2026-11-18T08:00:00Z"}
+    assert patch["metadata"]["uid"] == issued.record.uid
+    assert issued.record.resource_version == 8
+
+
+async def test_a_taken_name_is_tried_again_one_later(tmp_path: Path) -> None:
+    accounts = Accounts()
+    accounts.names = {f"alice-sa-{int(NOW * 1000) + number}": {} for number in range(3)}
+    issued = await issue(accounts, tmp_path)
+    assert issued.record.id == f"alice-sa-{int(NOW * 1000) + 3}"
+
+
+async def test_when_every_name_is_taken_it_is_asked_to_come_back(tmp_path: Path) -> None:
+    accounts = Accounts()
+    accounts.names = {f"alice-sa-{int(NOW * 1000) + number}": {} for number in range(50)}
+    with pytest.raises(KubeUnavailableError):
+        await issue(accounts, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(500, KubeUnavailableError), (422, KubeInvalidError), (409, KubeConflictError)]
+)
+async def test_a_failed_token_request_takes_its_service_account_along(
+    tmp_path: Path, status: int, error: type[KubeError]
+) -> None:
+    accounts = Accounts()
+    accounts.token_answers = [json({"message": "no"}, status)]
+    inventory = Inventory(clock=lambda: NOW)
+    with pytest.raises(error):
+        await issue(accounts, tmp_path, inventory)
+    assert accounts.names == {}
+    assert len(inventory) == 0
+
+
+@pytest.mark.parametrize(
+    "answer", [json({"status": {}}, 201), json({}, 201), json({"status": {"expirationTimestamp": "x"}}, 201)]
+)
+async def test_an_answer_that_makes_no_sense_takes_the_service_account_along(
+    tmp_path: Path, answer: Response
+) -> None:
+    accounts = Accounts()
+    accounts.token_answers = [answer]
+    with pytest.raises(Exception):  # noqa: B017, PT011  # whatever it is, nothing may be left over
+        await issue(accounts, tmp_path)
+    assert accounts.names == {}
+
+
+async def test_a_caller_who_goes_away_leaves_no_service_account_behind(tmp_path: Path) -> None:
+    accounts = Accounts()
+    accounts.let.clear()
+    async with scripted(accounts, tmp_path) as client:
+        issuer = issuer_of(client, Inventory(clock=lambda: NOW))
+        issuing = asyncio.create_task(issuer.issue(ALICE, tier="free", name="", seconds=None, max_tokens=1))
+        await accounts.requested.wait()
+        issuing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await issuing
+        await eventually(lambda: accounts.names == {})
+        accounts.let.set()
+        # The place is free again.
+        await issuer.issue(ALICE, tier="free", name="", seconds=None, max_tokens=1)
+
+
+@pytest.mark.parametrize(("status", "said"), [(404, False), (409, False), (500, True)])
+async def test_what_cannot_be_cleaned_up_is_said_and_the_first_error_is_told(
+    tmp_path: Path, status: int, *, said: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    accounts = Accounts()
+    accounts.token_answers = [json({"message": "first"}, 422)]
+    accounts.delete_answers = [json({"message": "second"}, status)] * 2
+    with pytest.raises(KubeInvalidError, match="first"):
+        await issue(accounts, tmp_path)
+    assert ("stays behind" in caplog.text) == said
