@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
+import orjson
 from starlette.requests import ClientDisconnect, Request
 
 from app.embedded.kubernetes import (
@@ -25,6 +27,7 @@ from app.embedded.kubernetes.errors import (
     APIError,
     GroupName,
     PathNotFoundError,
+    bad_request,
     forbidden,
     method_not_allowed,
     not_found,
@@ -86,7 +89,7 @@ async def _respond(cluster: Cluster, request: Request) -> ASGIApp | None:
     """Return the answer to a request; None if the client went away in the middle of it."""
     try:
         await cluster.faults.strike(request.method, request.url.path)
-        target = requests.target(request.method, request.scope["path"], request.query_params)
+        target = requests.target(request.method, _path(request), request.query_params)
         user = _impersonated(cluster, request, _authenticated(cluster, request))
         _authorize(cluster, user, target.attributes())
         if target.resource:
@@ -98,8 +101,16 @@ async def _respond(cluster: Cluster, request: Request) -> ASGIApp | None:
         return responses.failure(error)
     except PathNotFoundError:
         return responses.path_not_found()
+    except (RecursionError, orjson.JSONEncodeError):
+        return responses.failure(bad_request("the object is nested too deeply"))
     except ClientDisconnect:
         return None
+
+
+def _path(request: Request) -> str:
+    """Return the path as it was sent: names may contain what separates them, escaped."""
+    raw: bytes | None = request.scope.get("raw_path")
+    return quote(request.scope["path"]) if raw is None else raw.decode("latin-1")
 
 
 def _authenticated(cluster: Cluster, request: Request) -> User:

@@ -110,8 +110,6 @@ def _resource(each: Resource) -> list[dict[str, Any]]:
     }
     if each.short_names:
         entry["shortNames"] = list(each.short_names)
-    if each.categories:
-        entry["categories"] = list(each.categories)
     return [
         entry,
         *(
@@ -139,8 +137,6 @@ def _discovered(each: Resource) -> dict[str, Any]:
     }
     if each.short_names:
         entry["shortNames"] = list(each.short_names)
-    if each.categories:
-        entry["categories"] = list(each.categories)
     subresources = [
         {
             "subresource": name,

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from app.embedded.kubernetes import lists, patch, requests, responses, selectors, tables, watch
+from app.embedded.kubernetes import (
+    deletion,
+    lists,
+    patch,
+    requests,
+    responses,
+    selectors,
+    shapes,
+    tables,
+    watch,
+)
 from app.embedded.kubernetes.errors import (
     FieldError,
     GroupName,
@@ -211,28 +221,24 @@ def _apply(call: Call, body: Any) -> ASGIApp:
 async def delete(call: Call) -> ASGIApp:
     """Delete an object."""
     options = await requests.read_object(call.request)
-    preconditions = options.get("preconditions") or {}
+    shapes.check_options(options)
     dry_run = call.write().dry_run or bool(options.get("dryRun"))
-    resource = call.resource
-    stored, gone = call.cluster.objects.delete(
-        resource, call.namespace, call.target.name, preconditions, dry_run=dry_run
+    current = call.cluster.objects.get(call.resource, call.namespace, call.target.name)
+    stored, gone = deletion.delete(
+        call.cluster.objects, call.resource, current, options.get("preconditions") or {}, dry_run=dry_run
     )
-    if gone and not resource.returns_deleted:
-        return responses.deleted(resource, stored)
+    if gone and not call.resource.returns_deleted:
+        return responses.deleted(call.resource, stored)
     return _shown(call, stored)
 
 
 async def delete_collection(call: Call) -> ASGIApp:
     """Delete the objects that the selectors choose."""
     await requests.read_body(call.request)
-    items, _ = lists.select(call.cluster.storage, call.resource, call.namespace, call.query)
-    dry_run = call.write().dry_run
-    objects = call.cluster.objects
-    last = [
-        objects.delete(call.resource, item.namespace, item.name, {}, dry_run=dry_run)[0] for item in items
-    ]
-    metadata = {"resourceVersion": str(call.cluster.storage.version)}
-    return responses.listing(call.resource, last, metadata)
+    objects, dry_run = call.cluster.objects, call.write().dry_run
+    items, _ = lists.select(objects.storage, call.resource, call.namespace, call.query)
+    last = [deletion.delete(objects, call.resource, item, {}, dry_run=dry_run)[0] for item in items]
+    return responses.listing(call.resource, last, {"resourceVersion": str(objects.storage.version)})
 
 
 async def _read(call: Call) -> Object:

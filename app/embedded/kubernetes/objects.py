@@ -26,11 +26,10 @@ from app.embedded.kubernetes.resources import (
     Catalogue,
     Resource,
 )
-from app.embedded.kubernetes.storage import Stored
-from app.embedded.kubernetes.storage import write as to_json
+from app.embedded.kubernetes.storage import Stored, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from app.embedded.kubernetes.storage import Object, Storage
 
@@ -134,6 +133,12 @@ class Objects:
             APIError: As for create and update, and if others own what the configuration sets otherwise (409).
         """
         key = (write.manager, "Apply", write.subresource)
+        # What the request cannot change, it cannot come to own.
+        if write.subresource:
+            identity = {field: config[field] for field in ("apiVersion", "kind", "metadata")}
+            config = {**identity, "metadata": {"name": name}, "status": config.get("status")}
+        elif resource.status:
+            config = {field: value for field, value in config.items() if field != "status"}
         current = self.storage.get(resource, namespace, name)
         if current is None:
             if write.subresource:
@@ -153,59 +158,6 @@ class Objects:
             return current, False
         obj["metadata"]["managedFields"] = managed_fields
         return self._put(resource, obj, write), False
-
-    def delete(
-        self,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        preconditions: Mapping[str, str | None],
-        *,
-        dry_run: bool = False,
-    ) -> tuple[Stored, bool]:
-        """Delete an object; return its last state and whether it is gone, which finalizers delay.
-
-        Deleting a namespace deletes what is in it.
-
-        Raises:
-            APIError: It does not exist (404) or is not the one that the preconditions mean (409).
-        """
-        current = self.get(resource, namespace, name)
-        for field, title in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
-            wanted, found = preconditions.get(field), current.metadata[field]
-            if wanted is not None and wanted != found:
-                fate = "deleted and then recreated" if field == "uid" else "modified"
-                why = (
-                    f"the {title} in the precondition ({wanted}) does not match the {title} in record "
-                    f"({found}). The object might have been {fate}"
-                )
-                raise conflict(resource.qualified_kind, name, why)
-        if dry_run:
-            return current, True
-        if resource is NAMESPACES:
-            return self._delete_namespace(current), False
-        if not current.metadata.get("finalizers"):
-            return self.storage.remove(resource, current), True
-        if "deletionTimestamp" in current.metadata:
-            return current, False
-        return self.storage.put(resource, self._marked(current)), False
-
-    def _delete_namespace(self, current: Stored) -> Stored:
-        """Do at once what the namespace controller does after a while."""
-        marked = {**self._marked(current), "status": {"phase": "Terminating"}}
-        terminating = self.storage.put(NAMESPACES, marked)
-        for resource in self.catalogue:
-            if resource.namespaced and resource.stored:
-                for stored in self.storage.list(resource, current.name):
-                    self.storage.remove(resource, stored)
-        self.storage.remove(NAMESPACES, terminating)
-        return terminating
-
-    def _marked(self, current: Stored) -> Object:
-        mark: Object = {"deletionTimestamp": self.now()}
-        if current.namespace:
-            mark["deletionGracePeriodSeconds"] = 0
-        return {**current.object, "metadata": {**current.metadata, **mark}}
 
     def _prepare(self, resource: Resource, namespace: str, obj: Object) -> None:
         """Make an object that a client sent one that can be stored."""

@@ -61,7 +61,7 @@ class Target:
 
 
 def target(method: str, path: str, query: Mapping[str, str]) -> Target:
-    """Return what a request is about."""
+    """Return what a request is about; the path is still escaped."""
     parts = [unquote(part) for part in path.strip("/").split("/")]
     verb = _VERBS.get(method, method.lower())
     if parts[0] == "api" and len(parts) > 2:  # noqa: PLR2004 - /api, version, resource
@@ -69,7 +69,7 @@ def target(method: str, path: str, query: Mapping[str, str]) -> Target:
     elif parts[0] == "apis" and len(parts) > 3:  # noqa: PLR2004 - /apis, group, version, resource
         group, version, parts = parts[1], parts[2], parts[3:]
     else:
-        return Target(method.lower() if method != "HEAD" else "head", path)
+        return Target(method.lower(), unquote(path))
     namespace = ""
     if parts[0] == "namespaces" and len(parts) > 1:
         namespace = parts[1]

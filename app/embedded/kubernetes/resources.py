@@ -48,7 +48,6 @@ class Resource:
     plural: str
     namespaced: bool = True
     short_names: tuple[str, ...] = ()
-    categories: tuple[str, ...] = ()
     custom: bool = False
     stored: bool = True
     create_by_put: bool = False

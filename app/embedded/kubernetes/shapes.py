@@ -92,6 +92,16 @@ def check(resource: Resource, obj: dict[str, Any]) -> None:
     _check(resource.kind, obj, {"metadata": _METADATA, **_STORED.get(resource, {})}, resource.kind)
 
 
+def check_options(options: dict[str, Any]) -> None:
+    """Check the types of DeleteOptions.
+
+    Raises:
+        APIError: A field has another type (400).
+    """
+    kind = "DeleteOptions"
+    _check(kind, options, {"preconditions": {"uid": str, "resourceVersion": str}, "dryRun": _STRINGS}, kind)
+
+
 def check_review(kind: str, obj: dict[str, Any]) -> None:
     """Check the types of a review or a TokenRequest.
 

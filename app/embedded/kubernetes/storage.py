@@ -70,7 +70,7 @@ class Change:
     now: Stored
 
 
-def write(resource: Resource, obj: Object) -> bytes:
+def to_json(resource: Resource, obj: Object) -> bytes:
     """Return the JSON of an object."""
     return orjson.dumps({"kind": resource.kind, "apiVersion": resource.group_version, **obj})
 
@@ -225,7 +225,7 @@ class Storage:
     def _stamp(self, resource: Resource, obj: Object, namespace: str, name: str) -> Stored:
         self._version += 1
         obj["metadata"]["resourceVersion"] = str(self._version)
-        return Stored(obj, write(resource, obj), self._version, namespace, name)
+        return Stored(obj, to_json(resource, obj), self._version, namespace, name)
 
     def _undone(self, resource: Resource, at: int) -> dict[tuple[str, str], Stored | None]:
         """What the objects that changed since were at a resourceVersion; None: they did not exist."""

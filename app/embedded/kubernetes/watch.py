@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from app.embedded.kubernetes.errors import APIError, expired
-from app.embedded.kubernetes.storage import CompactedError, Stored, write
+from app.embedded.kubernetes.storage import CompactedError, Stored, to_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
@@ -203,7 +203,7 @@ def _last_match(watch: Watch, change: Change) -> Stored:
     """The object as it was when it was selected for the last time, with the version of the change since."""
     last = change.before or change.now
     obj = {**last.object, "metadata": {**last.metadata, "resourceVersion": str(change.now.version)}}
-    return Stored(obj, write(watch.resource, obj), change.now.version, last.namespace, last.name)
+    return Stored(obj, to_json(watch.resource, obj), change.now.version, last.namespace, last.name)
 
 
 def _bookmark(watch: Watch, version: int, metadata: Object | None = None) -> bytes:
