@@ -1,0 +1,79 @@
+"""Sockets and servers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from app.serving import PortTakenError, bind, serving, until_stopped
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+
+async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await asyncio.sleep(0)
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body"})
+
+
+def test_a_taken_port_is_named() -> None:
+    taken = bind("first", "127.0.0.1", 0)
+    with pytest.raises(PortTakenError, match=f"port {taken.port} on 127.0.0.1, for the second") as caught:
+        bind("second", "127.0.0.1", taken.port)
+    assert caught.value.port == taken.port
+    taken.socket.close()
+
+
+def test_an_address_that_is_not_ours_is_an_error() -> None:
+    with pytest.raises(OSError, match="assign"):
+        bind("x", "192.0.2.1", 0)
+
+
+async def test_ipv6_works_too() -> None:
+    listener = bind("x", "::1", 0)
+    async with serving((slow, listener), shutdown_seconds=1), httpx.AsyncClient() as client:
+        assert (await client.get(f"http://[::1]:{listener.port}/")).status_code == 204
+
+
+async def test_a_request_in_flight_finishes_when_the_server_stops() -> None:
+    arrived, let = asyncio.Event(), asyncio.Event()
+
+    async def waits(_scope: Scope, _receive: Receive, send: Send) -> None:
+        arrived.set()
+        await let.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"done"})
+
+    listener = bind("x", "127.0.0.1", 0)
+    async with httpx.AsyncClient() as client:
+        async with serving((waits, listener), shutdown_seconds=10):
+            asking = asyncio.create_task(client.get(f"http://127.0.0.1:{listener.port}/"))
+            await arrived.wait()
+            asyncio.get_running_loop().call_later(0.05, let.set)
+        assert (await asking).text == "done"
+
+
+async def test_two_apps_are_served_side_by_side() -> None:
+    first, second = bind("a", "127.0.0.1", 0), bind("b", "127.0.0.1", 0)
+    async with (
+        serving((slow, first), (slow, second), shutdown_seconds=1),
+        httpx.AsyncClient() as client,
+    ):
+        for listener in (first, second):
+            assert (await client.get(f"http://127.0.0.1:{listener.port}/")).status_code == 204
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_is_waited_for(number: signal.Signals) -> None:
+    waiting = asyncio.create_task(until_stopped())
+    await asyncio.sleep(0)
+    os.kill(os.getpid(), number)
+    async with asyncio.timeout(5):
+        assert await waiting == number.name

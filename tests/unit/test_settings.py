@@ -1,0 +1,51 @@
+"""Settings come from the environment, grouped, and are checked."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from app.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _no_kubeconfig(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    settings = Settings()
+    assert settings.namespace == "maas"
+    assert settings.tiers.config_map == "tier-to-group-mapping"
+    assert settings.tokens.default_seconds == 24 * 60 * 60
+    assert settings.tokens.max_per_owner == 50
+    assert settings.identity.cache_seconds <= 10
+
+
+def test_a_variable_is_prefix_group_and_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAAS_NAMESPACE", "models")
+    monkeypatch.setenv("MAAS_TOKENS_MAX_PER_OWNER", "7")
+    monkeypatch.setenv("MAAS_HTTP_PUBLIC_PORT", "9090")
+    monkeypatch.setenv("KUBECONFIG", "somewhere")
+    settings = Settings()
+    assert (settings.namespace, settings.tokens.max_per_owner) == ("models", 7)
+    assert (settings.http.public_port, settings.kubeconfig) == (9090, "somewhere")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("MAAS_TOKENS_MIN_SECONDS", "60"),
+        ("MAAS_TOKENS_MAX_SECONDS", "700"),
+        ("MAAS_IDENTITY_CACHE_SECONDS", "11"),
+        ("MAAS_HTTP_PUBLIC_PORT", "70000"),
+        ("MAAS_LOG_LEVEL", "LOUD"),
+        ("MAAS_TOKENS_NOTHING", "1"),
+    ],
+)
+def test_values_that_make_no_sense_are_refused(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ValidationError):
+        Settings()
