@@ -103,7 +103,8 @@ def build(
             backoff=Backoff(random),
             clock=clock,
             observe=metrics.observe_reflector,
-            watch_seconds=kube.watch_seconds,
+            # An idle watch is heard of only when it ends, which must be well before it counts as stale.
+            watch_seconds=min(kube.watch_seconds, kube.staleness_seconds / 2),
             page_size=kube.page_size,
         )
 

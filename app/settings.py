@@ -40,8 +40,8 @@ class KubeSettings(_Group):
         60, description="Length of one watch; a connection silent for longer is cut."
     )
     page_size: int = Field(500, gt=0, description="Objects asked for in one page of a list.")
-    staleness_seconds: Seconds = Field(
-        600, description="How long decisions go on from memory while the Kubernetes API is away."
+    staleness_seconds: float = Field(
+        600, ge=3, description="How long decisions go on from memory while the Kubernetes API is away."
     )
 
 

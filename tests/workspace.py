@@ -15,7 +15,13 @@ import httpx
 import yaml
 
 from app.kube.errors import KubeConflictError
-from app.kube.resources import CONFIG_MAPS, INFERENCE_SERVICES, SERVICE_ACCOUNTS, Resource
+from app.kube.resources import (
+    CONFIG_MAPS,
+    INFERENCE_SERVICES,
+    SERVICE_ACCOUNTS,
+    SUBJECT_ACCESS_REVIEWS,
+    Resource,
+)
 from app.lifespan import running
 from app.main import create_gateway_app, create_public_app
 from app.serving import bind, serving
@@ -163,6 +169,29 @@ class Workspace:
                 ],
             }
         )
+        for group in groups:
+            await self._granted(model_id, resource, group)
+
+    async def _granted(self, model_id: str, resource: Resource, group: str) -> None:
+        """Wait until the grant counts: the API server reads RBAC objects through a watch of its own."""
+        attributes = {
+            "verb": "get",
+            "group": resource.group,
+            "resource": resource.plural,
+            "namespace": self.namespace,
+            "name": model_id,
+        }
+        review = {
+            "apiVersion": SUBJECT_ACCESS_REVIEWS.api_version,
+            "kind": "SubjectAccessReview",
+            "spec": {"user": "nobody", "groups": [group], "resourceAttributes": attributes},
+        }
+
+        async def allowed() -> bool:
+            answer = await self.cluster.admin.review(SUBJECT_ACCESS_REVIEWS, review)
+            return bool(answer["status"]["allowed"])
+
+        await eventually(allowed)
 
     async def service_accounts(self) -> list[dict[str, Any]]:
         """The ServiceAccounts of tokens, as the cluster has them."""

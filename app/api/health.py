@@ -12,9 +12,6 @@ from app.service import Service
 
 router = APIRouter(tags=["health"])
 
-# An idle watch is heard of at least this often; a longer silence is worth telling.
-_QUIET_SECONDS = 90
-
 
 @router.get("/healthz", summary="Alive")
 async def healthz() -> dict[str, str]:
@@ -52,7 +49,7 @@ def readiness(service: Service) -> dict[str, Any]:
     notes = []
     if service.tiers.mapping and service.tiers.error:
         notes.append("the tier mapping was rejected; the last good one is in force")
-    if _QUIET_SECONDS < age <= service.decisions.staleness_seconds:
+    if not service.decisions.connected and not blocking:
         notes.append("the Kubernetes API is away; decisions are made from memory")
     return {
         "status": "unavailable" if blocking else "degraded" if notes else "ok",

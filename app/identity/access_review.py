@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.kube.client import JsonObject, KubeClient
+
+_REFUSAL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,11 @@ class Access:
     resource: str
     namespace: str
     name: str = ""
+
+
+def _answer_seconds(allowed: bool) -> float:  # noqa: FBT001  # an answer is what it is given
+    """A grant that was made a moment ago should not have to wait for a cached refusal."""
+    return math.inf if allowed else _REFUSAL_SECONDS
 
 
 class AccessReviewer:
@@ -60,7 +68,7 @@ class AccessReviewer:
             KubeError: the API server could not be asked and there is no answer to remember.
         """
         try:
-            return await self._cache.get(access, lambda: self._ask(access))
+            return await self._cache.get(access, lambda: self._ask(access), seconds=_answer_seconds)
         except KubeUnavailableError:
             last = self._cache.remembered(access, for_seconds=self._staleness)
             if last is None:

@@ -24,6 +24,11 @@ class Freshness:
         """Whether every first list is complete."""
         return all(reflector.synced for reflector in self.reflectors)
 
+    @property
+    def connected(self) -> bool:
+        """Whether all of them are in contact with the API server."""
+        return all(reflector.connected for reflector in self.reflectors)
+
     def age(self) -> float:
         """Seconds since the oldest of them was last known to be current; infinite before the first."""
         return max(reflector.age() for reflector in self.reflectors)

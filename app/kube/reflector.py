@@ -11,7 +11,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from app.kube.errors import KubeGoneError, KubeNotFoundError, KubeUnavailableError, error_for
+from app.kube.errors import KubeError, KubeGoneError, KubeNotFoundError, KubeUnavailableError, error_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,6 +56,7 @@ class Reflector(Generic[T]):
 
     Attributes:
         absent: whether the API server does not serve the resource (its CRD is not installed).
+        connected: whether the last thing heard of the API server was good.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Reflector(Generic[T]):
         self._last_contact: float | None = None
         self._synced = asyncio.Event()
         self.absent = False
+        self.connected = False
 
     @property
     def name(self) -> str:
@@ -119,14 +121,19 @@ class Reflector(Generic[T]):
             except KubeGoneError:
                 self._note("gone", "its history is gone, listing %s again", self.name)
                 self._version = None
-            except KubeNotFoundError:
-                self._be_absent()
-                await asyncio.sleep(self._absent_seconds)
-                continue
-            except KubeUnavailableError as error:
+            except KubeError as error:
+                # The core group is always served: where it is not found, it is somebody else who answers.
+                if isinstance(error, KubeNotFoundError) and self._resource.group:
+                    self._be_absent()
+                    await asyncio.sleep(self._absent_seconds)
+                    continue
+                self.connected = False
                 self._note("error", "%s: %s", self.name, error)
+                if not isinstance(error, KubeUnavailableError):
+                    self._version = None
             except Exception:
                 # A reflector that ends would freeze every decision made from it.
+                self.connected = False
                 self._observe(self.name, "error")
                 logger.exception("reflector of %s failed, listing again", self.name)
                 self._version = None
@@ -195,6 +202,7 @@ class Reflector(Generic[T]):
         if version is not None:
             self._version = version
         self._last_contact = self._clock()
+        self.connected = True
 
     def _be_absent(self) -> None:
         if not self.absent:

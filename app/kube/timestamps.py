@@ -19,4 +19,7 @@ def epoch(text: str) -> int:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("a time without a zone")
-    return int(moment.timestamp())
+    try:
+        return int(moment.astimezone(UTC).timestamp())
+    except OverflowError:
+        raise ValueError("a time that has no year in UTC") from None

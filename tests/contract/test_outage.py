@@ -13,6 +13,8 @@ from tests.workspace import FREE, Caller, eventually, replica
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from prometheus_client import Counter
+
     from tests.clusters import TestCluster
     from tests.workspace import Workspace
 
@@ -45,6 +47,12 @@ async def test_reads_and_decisions_go_on_from_memory_and_issuing_asks_to_come_ba
         assert (await maas.authorize(issued["token"], model)).status_code == 200
         assert model in [entry["id"] for entry in (await holder.get("/v1/models")).json()["data"]]
         assert (await maas.public.get("/maas-api/healthz")).status_code == 200
+
+        async def told() -> bool:
+            ready = await maas.public.get("/maas-api/readyz")
+            return ready.status_code == 200 and "is away" in str(ready.json()["problems"])
+
+        await eventually(told)
         await away.resume()
 
         async def back() -> bool:
@@ -54,7 +62,7 @@ async def test_reads_and_decisions_go_on_from_memory_and_issuing_asks_to_come_ba
 
 
 async def test_what_is_too_old_decides_nothing(workspace: Workspace, away: TestCluster) -> None:
-    async with replica(workspace, kube={"request_seconds": 1, "staleness_seconds": 1}) as maas:
+    async with replica(workspace, kube={"request_seconds": 1, "staleness_seconds": 3}) as maas:
         alice = await maas.caller("alice")
         issued = await alice.issued()
         await away.pause()
@@ -63,7 +71,7 @@ async def test_what_is_too_old_decides_nothing(workspace: Workspace, away: TestC
             response = await maas.authorize(issued["token"], path="/v1/models", method="GET")
             return response if response.status_code == 503 else None
 
-        refused = await eventually(too_old, seconds=5)
+        refused = await eventually(too_old, seconds=10)
         assert int(refused.headers["retry-after"]) >= 1
         ready = await maas.public.get("/maas-api/readyz")
         assert ready.status_code == 503
@@ -76,6 +84,24 @@ async def test_what_is_too_old_decides_nothing(workspace: Workspace, away: TestC
             return response.status_code == 200
 
         await eventually(back, seconds=20)
+
+
+async def test_an_idle_cluster_does_not_look_like_one_that_is_away(workspace: Workspace) -> None:
+    async with replica(workspace, kube={"staleness_seconds": 3}) as maas:
+        lists = maas.service.metrics.reflector_events.labels("serviceaccounts", "list")
+        watches = maas.service.metrics.reflector_events.labels("serviceaccounts", "watch")
+
+        async def went_on() -> bool:
+            assert (await maas.gateway.get("/readyz")).json()["status"] == "ok"
+            assert maas.service.decisions.age() < 3
+            return _value(watches) >= 4
+
+        await eventually(went_on, seconds=20)
+        assert _value(lists) == 1
+
+
+def _value(counter: Counter) -> float:
+    return next(sample.value for metric in counter.collect() for sample in metric.samples)
 
 
 async def test_what_happened_while_it_was_away_is_seen_when_it_is_back(

@@ -102,3 +102,13 @@ async def test_a_grant_that_was_taken_back_is_noticed_within_the_cache_time(tmp_
         server.status = {"allowed": False}
         clock.now = 10
         assert not await access.allowed(ACCESS)
+
+
+async def test_a_new_grant_is_noticed_sooner_than_one_that_was_taken_back(tmp_path: Path) -> None:
+    server, clock = Reviews({"allowed": False}), Clock()
+    async with scripted(server, tmp_path) as client:
+        access = reviewer(client, clock)
+        assert not await access.allowed(ACCESS)
+        server.status = {"allowed": True}
+        clock.now = 1
+        assert await access.allowed(ACCESS)
