@@ -40,6 +40,11 @@ class TestCluster(Protocol):
 
     async def resume(self) -> None: ...
 
+    async def fall_silent(self) -> None:
+        """Accept connections and answer nothing, until `speak`."""
+
+    async def speak(self) -> None: ...
+
     async def forget_history(self) -> None:
         """Drop every watch and make the API server answer 410 to all resourceVersions up to now."""
 
@@ -110,6 +115,13 @@ class DoubleCluster:
         self._listener = bind("cluster", "127.0.0.1", self._listener.port)
         await self._serve()
 
+    async def fall_silent(self) -> None:
+        self.state.faults.freeze_watches()
+        self.state.faults.delay = 5
+
+    async def speak(self) -> None:
+        self.state.faults.clear()
+
     async def forget_history(self) -> None:
         # Something happens that no watch is told of, and then it is forgotten.
         self.state.faults.freeze_watches()
@@ -154,6 +166,12 @@ class RealCluster:
         if self._away:
             self._away = False
             await self._control_plane.resume()
+
+    async def fall_silent(self) -> None:
+        self._control_plane.freeze()
+
+    async def speak(self) -> None:
+        self._control_plane.thaw()
 
     async def forget_history(self) -> None:
         # With the watch cache on, a compaction shows only after a restart.

@@ -24,19 +24,22 @@ _FRAMEWORK_CODES = {400: "invalid_request", 404: "not_found", 405: "method_not_a
 def install(app: FastAPI) -> None:
     """Answer every error of `app` in the shape that belongs to its path, and count and audit refusals."""
 
-    async def answer(request: Request, error: Exception) -> Response:
-        problem = problem_for(error)
+    def refuse(request: Request, problem: Problem) -> Response:
         request.app.state.service.metrics.tokens_refused.labels(problem.code).inc()
-        actor = getattr(request.state, "actor", "")
-        audit.refused(
-            f"{request.method} {request.url.path}", actor, reason=problem.code, status=problem.status
-        )
+        if problem.status < 500:  # noqa: PLR2004  # what failed here was not refused to anybody
+            actor = getattr(request.state, "actor", "")
+            audit.refused(
+                f"{request.method} {request.url.path}", actor, reason=problem.code, status=problem.status
+            )
         return respond(request, problem)
+
+    async def answer(request: Request, error: Exception) -> Response:
+        return refuse(request, problem_for(error))
 
     async def validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError | InvalidBodyError)  # noqa: S101  # registered for these
         errors = error.errors if isinstance(error, InvalidBodyError) else error.errors()
-        return respond(request, _invalid(errors))
+        return refuse(request, _invalid(errors))
 
     async def framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101  # that is what it is registered for
@@ -60,7 +63,20 @@ def respond(request: Request, problem: Problem) -> Response:
 
 def _invalid(errors: Any) -> Problem:
     fields = [
-        {"field": ".".join(str(part) for part in error["loc"]), "message": error["msg"]} for error in errors
+        {"field": ".".join(str(part) for part in error["loc"]), "message": _message(error)}
+        for error in errors
     ]
     first = fields[0]
     return Problem(422, "invalid_request", f"{first['field']}: {first['message']}.", extra={"errors": fields})
+
+
+# pydantic's words for these speak of Python.
+_MESSAGES = {
+    "extra_forbidden": "There is no such field; there are `name` and `expiration`",
+    "model_type": 'Expected an object such as {"name": "laptop", "expiration": "4h"}',
+    "string_pattern_mismatch": "Has characters that are not allowed here",
+}
+
+
+def _message(error: Any) -> str:
+    return _MESSAGES.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")

@@ -53,6 +53,7 @@ class Authorizer:
         """Answer one request of Envoy's."""
         headers = dict(scope["headers"])
         record: MaasToken | None = None
+        model = ""
         try:
             record = await self._holder(headers)
             tier = self._service.tiers.tier_of(record.groups)
@@ -68,7 +69,7 @@ class Authorizer:
                 allowed.append((b"x-maas-model", model.encode()))
         except Exception as error:  # noqa: BLE001  # whatever happens, Envoy gets an answer that lets nothing pass
             request_id.set(headers.get(b"x-request-id", b"").decode("latin-1"))
-            await self._refuse(send, error, record)
+            await self._refuse(send, error, record, model)
             return
         self._service.metrics.authorizations.labels(tier.name, "allowed").inc()
         allowed.append((b"content-length", b"0"))
@@ -95,6 +96,8 @@ class Authorizer:
         if headers.get(b"content-encoding", b"identity") != b"identity":
             raise BadRequestError("The body is compressed; send it as plain JSON.")
         body = await self._body(receive)
+        if not body:
+            raise BadRequestError("There is no body; expected JSON, an object with a `model`.")
         try:
             document = orjson.loads(body)
         except ValueError:
@@ -142,11 +145,12 @@ class Authorizer:
             encoded = self._users[owner] = quote(owner, safe=_PLAIN).encode()
         return encoded
 
-    async def _refuse(self, send: Send, error: Exception, record: MaasToken | None) -> None:
+    async def _refuse(self, send: Send, error: Exception, record: MaasToken | None, model: str) -> None:
         problem = problem_for(error)
         self._service.metrics.authorizations.labels(record.tier if record else "", problem.code).inc()
-        details = {"tokenId": record.id} if record else {}
-        audit.refused("inference", record.owner if record else "", reason=problem.code, **details)
+        if problem.status < 500:  # noqa: PLR2004  # what failed here was not refused to anybody
+            owner, token_id = (record.owner, record.id) if record else ("", "")
+            audit.refused("inference", owner, reason=problem.code, tokenId=token_id, model=model)
         body = orjson.dumps(openai_error(problem))
         headers = [
             (b"content-type", b"application/json"),

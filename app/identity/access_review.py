@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.identity.review_cache import ReviewCache
-from app.kube.errors import KubeUnavailableError
 from app.kube.resources import SUBJECT_ACCESS_REVIEWS
 
 if TYPE_CHECKING:
@@ -67,13 +66,9 @@ class AccessReviewer:
         Raises:
             KubeError: the API server could not be asked and there is no answer to remember.
         """
-        try:
-            return await self._cache.get(access, lambda: self._ask(access), seconds=_answer_seconds)
-        except KubeUnavailableError:
-            last = self._cache.remembered(access, for_seconds=self._staleness)
-            if last is None:
-                raise
-            return last
+        return await self._cache.get_or_remember(
+            access, lambda: self._ask(access), remember_seconds=self._staleness, seconds=_answer_seconds
+        )
 
     async def close(self) -> None:
         """End the reviews that are on their way."""

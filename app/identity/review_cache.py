@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -15,11 +16,16 @@ K = TypeVar("K", bound="Hashable")
 V = TypeVar("V")
 
 
+_PATIENCE_SECONDS = 1.0
+_GRACE_SECONDS = 5.0
+
+
 @dataclass(slots=True)
 class _Entry(Generic[V]):
     value: V
     asked_at: float
     fresh_until: float
+    spared_until: float = -math.inf  # Until then nobody who may remember it asks again.
 
 
 class ReviewCache(Generic[K, V]):
@@ -42,11 +48,6 @@ class ReviewCache(Generic[K, V]):
         entry = self._entries.get(key)
         return entry.value if entry is not None and self._clock() < entry.fresh_until else None
 
-    def remembered(self, key: K, *, for_seconds: float) -> V | None:
-        """The last answer, fresh or not, if it was asked for no more than `for_seconds` ago."""
-        entry = self._entries.get(key)
-        return entry.value if entry is not None and self._clock() - entry.asked_at <= for_seconds else None
-
     async def get(
         self, key: K, ask: Callable[[], Awaitable[V]], *, seconds: Callable[[V], float] | None = None
     ) -> V:
@@ -66,6 +67,35 @@ class ReviewCache(Generic[K, V]):
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._asking[key] = task
         return await asyncio.shield(task)
+
+    async def get_or_remember(
+        self,
+        key: K,
+        ask: Callable[[], Awaitable[V]],
+        *,
+        remember_seconds: float,
+        seconds: Callable[[V], float] | None = None,
+    ) -> V:
+        """As `get`, but while nobody answers the last answer stands.
+
+        It stands for `remember_seconds` since it was asked for. Whoever has one to fall back on waits for a
+        new one no longer than a moment, and the next ones do not wait at all for some seconds: an API server
+        that says nothing must not make every request slow.
+
+        Raises:
+            KubeUnavailableError: nobody answers, and there is no answer to remember.
+        """
+        last = self._entries.get(key)
+        if last is None or self._clock() - last.asked_at > remember_seconds:
+            return await self.get(key, ask, seconds=seconds)
+        if self._clock() < last.spared_until:
+            return last.value
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                return await self.get(key, ask, seconds=seconds)
+        except (TimeoutError, KubeUnavailableError):
+            last.spared_until = self._clock() + _GRACE_SECONDS
+            return last.value
 
     async def close(self) -> None:
         """End every question that is on its way."""

@@ -16,7 +16,6 @@ import orjson
 from app.identity.errors import InsufficientScopeError, InvalidTokenError, MaasTokenNotAcceptedError
 from app.identity.review_cache import ReviewCache
 from app.identity.user import User
-from app.kube.errors import KubeUnavailableError
 from app.kube.resources import TOKEN_REVIEWS
 
 if TYPE_CHECKING:
@@ -27,11 +26,12 @@ if TYPE_CHECKING:
 # Kubernetes bounds neither; a header of this size is at what proxies let through.
 _LONGEST_TOKEN = 16 * 1024
 _LONGEST_USERNAME = 1024
-# The groups become an annotation, and all annotations of an object together may have 256 KiB.
+# The groups become an annotation, as JSON, and all annotations of an object together may have 256 KiB.
 _LONGEST_GROUPS = 128 * 1024
 
 _SCOPES = "scopes.authorization.openshift.io"
 _FULL_SCOPE = "user:full"
+_MAAS_TOKEN = "A MaaS token calls models; to manage tokens use your own cluster token (`oc whoami -t`)."  # noqa: S105
 
 
 class TokenReviewer:
@@ -74,15 +74,12 @@ class TokenReviewer:
         if expires_at <= self._time():
             raise InvalidTokenError("The caller token has expired; log in again.")
         key = hashlib.sha256(token.encode()).digest()
-        try:
-            return await self._cache.get(
-                key, lambda: self._ask(token), seconds=lambda _: expires_at - self._time()
-            )
-        except KubeUnavailableError:
-            last = self._cache.remembered(key, for_seconds=remember_seconds)
-            if last is None:
-                raise
-            return last
+        return await self._cache.get_or_remember(
+            key,
+            lambda: self._ask(token),
+            remember_seconds=min(remember_seconds, expires_at - self._time()),
+            seconds=lambda _: expires_at - self._time(),
+        )
 
     async def close(self) -> None:
         """End the reviews that are on their way."""
@@ -101,18 +98,19 @@ class TokenReviewer:
         user: dict[str, Any] = status.get("user") or {}
         username = user.get("username")
         if status.get("authenticated") is not True or not username:
+            # Believed only as far as to say what is wrong with it.
+            if str(_claims(token).get("sub", "")).startswith(self._maas_users):
+                raise MaasTokenNotAcceptedError(_MAAS_TOKEN)
             raise InvalidTokenError("The cluster does not accept this caller token; log in again.")
         if username.startswith(self._maas_users):
-            raise MaasTokenNotAcceptedError(
-                "A MaaS token calls models; to manage tokens use your own cluster token (`oc whoami -t`)."
-            )
+            raise MaasTokenNotAcceptedError(_MAAS_TOKEN)
         scopes = (user.get("extra") or {}).get(_SCOPES)
         if scopes is not None and _FULL_SCOPE not in scopes:
             raise InsufficientScopeError(
                 f"This OpenShift token is scoped; a token with the scope {_FULL_SCOPE} is needed."
             )
         groups = tuple(user.get("groups") or ())
-        if len(username) > _LONGEST_USERNAME or sum(map(len, groups)) > _LONGEST_GROUPS:
+        if len(username) > _LONGEST_USERNAME or len(orjson.dumps(groups)) > _LONGEST_GROUPS:
             raise InvalidTokenError("The user's name or list of groups is longer than is supported.")
         return User(username, groups)
 
@@ -122,12 +120,17 @@ def _expiry(token: str) -> float:
 
     It is read without being believed: it can only shorten how long a review's answer is kept.
     """
+    expiry = _claims(token).get("exp")
+    return float(expiry) if isinstance(expiry, int | float) else float("inf")
+
+
+def _claims(token: str) -> dict[str, Any]:
+    """What a JWT claims, unverified; empty for any other token."""
     parts = token.split(".")
     if len(parts) != 3:  # noqa: PLR2004  # header, payload, signature
-        return float("inf")
+        return {}
     try:
         payload = orjson.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
     except (binascii.Error, ValueError):
-        return float("inf")
-    expiry = payload.get("exp") if isinstance(payload, dict) else None
-    return float(expiry) if isinstance(expiry, int | float) else float("inf")
+        return {}
+    return payload if isinstance(payload, dict) else {}

@@ -52,6 +52,7 @@ async def test_a_maas_token_mints_no_maas_tokens(maas: Replica) -> None:
     issued = await alice.issued()
     response = await Caller(maas.public, issued["token"]).issue()
     assert response.status_code == 401
+    assert "oc whoami -t" in response.json()["detail"]
     assert len(await maas.workspace.service_accounts()) == 1
 
 

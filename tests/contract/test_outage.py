@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -82,6 +83,37 @@ async def test_what_is_too_old_decides_nothing(workspace: Workspace, away: TestC
         async def back() -> bool:
             response = await maas.authorize(issued["token"], path="/v1/models", method="GET")
             return response.status_code == 200
+
+        await eventually(back, seconds=20)
+
+
+@pytest.fixture
+async def silent(cluster: TestCluster) -> AsyncIterator[TestCluster]:
+    """A cluster that a test silences; it speaks again afterwards whatever the test did."""
+    yield cluster
+    await cluster.speak()
+
+
+async def test_a_cluster_that_says_nothing_does_not_hold_decisions_up(
+    workspace: Workspace, silent: TestCluster
+) -> None:
+    settings = {"models": {"access_cache_seconds": 0}, "identity": {"cache_seconds": 0}}
+    async with replica(workspace, kube={"request_seconds": 4}, **settings) as maas:
+        alice = await maas.caller("alice")
+        issued = await alice.issued()
+        await maas.known(model := await workspace.model("qwen3", FREE))
+        assert (await maas.authorize(issued["token"], model)).status_code == 200
+        assert (await alice.get("/maas-api/tier")).status_code == 200
+        await silent.fall_silent()
+        async with asyncio.timeout(8):
+            for _ in range(20):
+                assert (await maas.authorize(issued["token"], model)).status_code == 200
+                assert (await alice.get("/maas-api/tier")).status_code == 200
+        assert (await alice.issue()).status_code == 503
+        await silent.speak()
+
+        async def back() -> bool:
+            return (await alice.issue()).status_code == 201
 
         await eventually(back, seconds=20)
 

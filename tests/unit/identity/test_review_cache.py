@@ -47,6 +47,10 @@ def ready(answer: str = "yes", error: Exception | None = None) -> Question:
     return question
 
 
+def away() -> Question:
+    return ready(error=KubeUnavailableError("away"))
+
+
 async def test_an_answer_is_kept_until_its_time_is_over() -> None:
     clock, question = Clock(), ready()
     cache = cache_of(clock)
@@ -96,18 +100,45 @@ async def test_a_refusal_takes_the_place_of_the_former_answer() -> None:
     clock.now += 20
     with pytest.raises(ValueError, match="no"):
         await cache.get("k", ready(error=ValueError("no")))
-    assert cache.remembered("k", for_seconds=1000) is None
+    with pytest.raises(KubeUnavailableError):
+        await cache.get_or_remember("k", away(), remember_seconds=1000)
 
 
-async def test_the_former_answer_is_remembered_while_nobody_can_be_asked() -> None:
+async def test_the_former_answer_stands_while_nobody_answers_but_not_for_ever() -> None:
     clock = Clock()
     cache = cache_of(clock)
     await cache.get("k", ready())
     clock.now += 20
+    assert await cache.get_or_remember("k", away(), remember_seconds=20) == "yes"
+    clock.now += 1
     with pytest.raises(KubeUnavailableError):
-        await cache.get("k", ready(error=KubeUnavailableError("away")))
-    assert cache.remembered("k", for_seconds=20) == "yes"
-    assert cache.remembered("k", for_seconds=19) is None
+        await cache.get_or_remember("k", away(), remember_seconds=20)
+
+
+async def test_who_must_not_remember_is_not_given_what_another_remembered() -> None:
+    clock = Clock()
+    cache = cache_of(clock)
+    await cache.get("k", ready())
+    clock.now += 20
+    await cache.get_or_remember("k", away(), remember_seconds=60)
+    with pytest.raises(KubeUnavailableError):
+        await cache.get("k", away())
+
+
+async def test_an_api_server_that_says_nothing_is_waited_for_once_and_only_for_a_moment() -> None:
+    clock, silent = Clock(), Question()
+    cache = cache_of(clock)
+    await cache.get("k", ready())
+    clock.now += 20
+    async with asyncio.timeout(5):
+        for _ in range(100):
+            assert await cache.get_or_remember("k", silent, remember_seconds=60) == "yes"
+    assert silent.asked == 1
+    silent.answer = "no"
+    silent.let.set()
+    clock.now += 5
+    assert await cache.get_or_remember("k", silent, remember_seconds=60) == "no"
+    await cache.close()
 
 
 async def test_the_cache_holds_no_more_than_it_may() -> None:
