@@ -172,6 +172,25 @@ async def test_what_is_in_memory_stays_while_the_cluster_is_away(
         await watched.sees("one", "two", seconds=20)
 
 
+async def test_a_cluster_that_falls_silent_is_given_up_and_found_again(
+    cluster: TestCluster, workspace: Workspace
+) -> None:
+    async with watching(workspace, watch_seconds=1, silence_margin_seconds=0.5) as watched:
+        await watched.put("one")
+        await watched.sees("one")
+        await cluster.fall_silent()
+        try:
+            await eventually(lambda: "error" in watched.events, seconds=10)
+            assert not watched.reflector.connected
+            assert set(watched.names.data) == {"one"}
+        finally:
+            await cluster.speak()
+        await eventually(lambda: _reachable(workspace), seconds=20)
+        await watched.put("two")
+        await watched.sees("one", "two", seconds=20)
+        assert watched.reflector.connected
+
+
 async def test_a_resource_that_the_cluster_does_not_serve_is_absent_and_not_an_error(
     workspace: Workspace,
 ) -> None:
