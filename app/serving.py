@@ -10,12 +10,12 @@ import signal
 import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Coroutine, Iterator
     from pathlib import Path
 
     from starlette.types import ASGIApp
@@ -128,20 +128,34 @@ async def serving(
             listener.socket.close()
 
 
-async def until_stopped() -> str:
-    """Wait for SIGINT or SIGTERM; returns its name."""
-    loop = asyncio.get_running_loop()
-    stopped: asyncio.Future[str] = loop.create_future()
+async def until_stopped(main: Coroutine[Any, Any, None]) -> str | None:
+    """Run `main` until it ends, or until SIGINT or SIGTERM cancels it, which is no error.
+
+    That goes for its start and its end as well: a signal while things are still being started stops them in
+    good order, and a second one cuts short what is being ended.
+
+    Returns:
+        The signal's name; None where `main` ended by itself.
+    """
+    task = asyncio.create_task(main, name="main")
+    stopped_by: str | None = None
 
     def stop(number: signal.Signals) -> None:
-        if not stopped.done():
-            stopped.set_result(number.name)
+        nonlocal stopped_by
+        stopped_by = number.name
+        logger.info("stopping after %s", number.name)
+        task.cancel()
 
+    loop = asyncio.get_running_loop()
     signals = (signal.SIGINT, signal.SIGTERM)
     for number in signals:
         loop.add_signal_handler(number, stop, number)
     try:
-        return await stopped
+        await task
+    except asyncio.CancelledError:
+        if stopped_by is None:
+            raise
     finally:
         for number in signals:
             loop.remove_signal_handler(number)
+    return stopped_by

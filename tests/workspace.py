@@ -227,6 +227,7 @@ class Caller:
 
     def __init__(self, client: httpx.AsyncClient, token: str) -> None:
         self._client = client
+        self.token = token
         self._headers = {"Authorization": f"Bearer {token}"}
 
     async def request(self, method: str, path: str, **kwargs: Any) -> httpx.Response:

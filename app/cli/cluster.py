@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Annotated
 
 import typer
 import uvloop
 
+from app.cli.environment import read_settings
 from app.embedded.cluster import embedded_cluster
 from app.observability.logging import configure
 from app.serving import PortTakenError, bind, until_stopped
-from app.settings import Settings
 
 
 def cluster(
@@ -21,10 +22,10 @@ def cluster(
     advertise: Annotated[str, typer.Option(help="Host name that the kubeconfigs give.")] = "localhost",
 ) -> None:
     """Run the embedded cluster alone: a Kubernetes API double, in memory, for trying and for tests only."""
-    settings = Settings()
+    settings = read_settings()
     configure(settings.log.level, settings.log.format)
     try:
-        uvloop.run(_cluster(host, port, state_dir, advertise, settings.namespace))
+        uvloop.run(until_stopped(_cluster(host, port, state_dir, advertise, settings.namespace)))
     except PortTakenError as error:
         typer.echo(f"maasctl cluster: {error}; choose another with --port", err=True)
         raise typer.Exit(1) from None
@@ -34,4 +35,4 @@ async def _cluster(host: str, port: int, state_dir: Path, advertise: str, namesp
     listener = bind("cluster", host, port)
     async with embedded_cluster(state_dir, listener, namespace=namespace, advertise=advertise) as running:
         typer.echo(f"{running.server}; export KUBECONFIG={running.kubeconfig.absolute()}")
-        await until_stopped()
+        await asyncio.Event().wait()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 
 import typer
 import uvloop
-from pydantic import ValidationError
 
+from app.cli.environment import read_settings
 from app.kube.errors import KubeError
 from app.lifespan import running
 from app.main import create_gateway_app, create_public_app
@@ -25,16 +26,10 @@ def serve() -> None:
     In a pod it uses the pod's ServiceAccount; elsewhere set KUBECONFIG. Every setting is an environment
     variable MAAS_*; docs/settings.md lists them. Public app: port 8080. Gateway app: port 8081.
     """
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        for problem in error.errors(include_input=False):
-            name = "MAAS_" + "_".join(str(part) for part in problem["loc"]).upper()
-            sys.stderr.write(f"maasctl: setting {name}: {problem['msg']}\n")
-        raise typer.Exit(2) from None
+    settings = read_settings()
     configure(settings.log.level, settings.log.format)
     try:
-        uvloop.run(_serve(settings))
+        uvloop.run(until_stopped(_serve(settings)))
     except PortTakenError as error:
         sys.stderr.write(f"maasctl: {error}; choose another with MAAS_HTTP_{error.name.upper()}_PORT\n")
         raise typer.Exit(1) from None
@@ -56,4 +51,4 @@ async def _serve(settings: Settings) -> None:
         ),
     ):
         logger.info("serving: public app on port %d, gateway app on port %d", public.port, gateway.port)
-        logger.info("stopping after %s", await until_stopped())
+        await asyncio.Event().wait()

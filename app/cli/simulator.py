@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 import typer
 import uvloop
 
+from app.cli.environment import read_settings
 from app.embedded.simulator import SimulatorSettings, create_simulator
 from app.observability.logging import configure
 from app.serving import PortTakenError, bind, serving, until_stopped
-from app.settings import Settings
 
 
 def simulator(
@@ -23,13 +24,13 @@ def simulator(
     per_token: Annotated[float, typer.Option(min=0, help="Seconds for each further token.")] = 0.02,
 ) -> None:
     """Run the simulated model alone: OpenAI-compatible, deterministic, with vLLM's metric names."""
-    settings = Settings()
+    settings = read_settings()
     configure(settings.log.level, settings.log.format)
     chosen = SimulatorSettings(
         models=tuple(model or ()), first_token_seconds=first_token, token_seconds=per_token
     )
     try:
-        uvloop.run(_simulator(host, port, chosen))
+        uvloop.run(until_stopped(_simulator(host, port, chosen)))
     except PortTakenError as error:
         typer.echo(f"maasctl simulator: {error}; choose another with --port", err=True)
         raise typer.Exit(1) from None
@@ -39,4 +40,4 @@ async def _simulator(host: str, port: int, settings: SimulatorSettings) -> None:
     listener = bind("simulator", host, port)
     async with serving((create_simulator(settings), listener), shutdown_seconds=2):
         typer.echo(f"http://{host}:{listener.port}/v1")
-        await until_stopped()
+        await asyncio.Event().wait()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 import uvloop
 from rich.console import Console
 
+from app.cli.environment import read_settings
+from app.embedded.directory import DirectoryTakenError
 from app.embedded.gateway import GatewayError
+from app.embedded.gateway import PortTakenError as GatewayPortTakenError
 from app.embedded.people import PEOPLE
 from app.embedded.platform import NotReadyError, Platform, PlatformOptions, platform
 from app.kube.errors import KubeError
@@ -51,20 +54,25 @@ def up(
         first_token_seconds=first_token,
         token_seconds=per_token,
     )
-    settings = Settings()
-    state_dir.mkdir(parents=True, exist_ok=True)
+    settings = read_settings()
     console = Console(highlight=False, soft_wrap=True)
-    with (state_dir / _LOG).open("a", encoding="utf-8") as log:
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        log = (state_dir / _LOG).open("a", encoding="utf-8")
+    except OSError as error:
+        _fail(f"{state_dir} cannot be written to: {error.strerror}", option="--state-dir", value="DIRECTORY")
+    with log:
         configure(settings.log.level, "json", stream=log)
         try:
-            uvloop.run(_up(options, settings, console))
+            uvloop.run(until_stopped(_up(options, settings, console)))
         except PortTakenError as error:
-            option = "--cluster-port"
-            _fail(console, f"{error}. Choose another: make run ARGS='{option} {error.port + 1000}'")
+            _fail(str(error), option="--cluster-port", value=_another(error.port))
+        except GatewayPortTakenError as error:
+            _fail(str(error), option="--port", value=_another(error.port))
+        except DirectoryTakenError as error:
+            _fail(str(error), option="--state-dir", value="DIRECTORY")
         except (GatewayError, KubeError, NotReadyError) as error:
-            _fail(
-                console, f"{error}\nThe log is {state_dir / _LOG}; other ports: make run ARGS='--port 9443'"
-            )
+            _fail(f"{error}\nThe log: {(state_dir / _LOG).absolute()}")
 
 
 async def _up(options: PlatformOptions, settings: Settings, console: Console) -> None:
@@ -74,13 +82,25 @@ async def _up(options: PlatformOptions, settings: Settings, console: Console) ->
         ) as running:
             status.stop()
             console.print(_banner(options, running))
-            await until_stopped()
-            status.update("Stopping …")
-            status.start()
+            try:
+                code = await running.gateway.wait()
+            finally:
+                status.update("Stopping …")
+                status.start()
+            raise GatewayError(f"Envoy ended with exit code {code}")
 
 
-def _fail(console: Console, message: str) -> None:
-    console.print(f"[bold red]maasctl up:[/] {message}")
+def _another(port: int) -> int:
+    """A port to propose in place of one that is taken."""
+    return port + 1000 if port < 60000 else port - 1000  # noqa: PLR2004  # there is no port beyond 65535
+
+
+def _fail(message: str, *, option: str = "", value: object = "") -> NoReturn:
+    typer.echo(f"maasctl up: {message}", err=True)
+    if option:
+        typer.echo(
+            f"Choose another: maasctl up {option} {value}, or make run ARGS='{option} {value}'", err=True
+        )
     raise typer.Exit(1)
 
 

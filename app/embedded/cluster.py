@@ -101,8 +101,10 @@ async def embedded_cluster(
     )
     pair = (certificates.chain, certificates.key)
     async with serving((create_app(cluster), listener), shutdown_seconds=1, certificate=pair):
-        yield running
-        cluster.close()
+        try:
+            yield running
+        finally:
+            cluster.close()  # Watches end now, so that the server need not wait for them.
 
 
 def _write_gateway_certificate(state_dir: Path) -> None:

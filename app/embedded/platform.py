@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.embedded.cluster import EmbeddedCluster, embedded_cluster
+from app.embedded.directory import claimed
 from app.embedded.gateway import LocalGateway
+from app.embedded.gateway.addresses import ensure_free
 from app.embedded.gateway_feed import GatewayFeed
 from app.embedded.simulator import SimulatorSettings, create_simulator
 from app.lifespan import running
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
     from app.settings import Settings
 
 _LOOPBACK = "127.0.0.1"
-_READY_SECONDS = 30
+# The gateway ends first, and every connection with it: nobody waits for what is still being answered.
+_SHUTDOWN_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class PlatformOptions:
         kubeconfig: a real cluster to use in place of the embedded one.
         first_token_seconds: how long the model thinks.
         token_seconds: how long it takes for each token after the first.
+        ready_seconds: how long the service may take until it has read the cluster.
     """
 
     state_dir: Path
@@ -45,6 +49,7 @@ class PlatformOptions:
     kubeconfig: str | None = None
     first_token_seconds: float = 0.0
     token_seconds: float = 0.0
+    ready_seconds: float = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +86,23 @@ async def platform(
 
     Raises:
         PortTakenError, GatewayError: the embedded cluster or the gateway cannot listen or start.
+        DirectoryTakenError: another platform runs in the state directory.
         KubeError: the kubeconfig of a real cluster is not usable.
         NotReadyError: the cluster does not hold what the service needs.
     """
     async with AsyncExitStack() as stack:
-        cluster = None
-        kubeconfig = options.kubeconfig
-        if kubeconfig is None:
+        # What cannot run must not touch the files of a platform that does.
+        ensure_free((_LOOPBACK, options.port))
+        kubeconfig, cluster = options.kubeconfig, None
+        listener = None if kubeconfig else bind("cluster", _LOOPBACK, options.cluster_port)
+        if listener is not None:
+            stack.callback(listener.socket.close)
+        stack.enter_context(claimed(options.state_dir))
+        if listener is not None:
             step("the embedded cluster")
             cluster = await stack.enter_async_context(
                 embedded_cluster(
-                    options.state_dir,
-                    bind("cluster", _LOOPBACK, options.cluster_port),
-                    namespace=settings.namespace,
-                    advertise="localhost",
+                    options.state_dir, listener, namespace=settings.namespace, advertise="localhost"
                 )
             )
             kubeconfig = str(cluster.service_kubeconfig)
@@ -110,8 +118,8 @@ async def platform(
         listeners = [bind(name, _LOOPBACK, 0) for name in ("public app", "gateway app", "model")]
         apps = [create_public_app(service), create_gateway_app(service), simulator]
         pairs = zip(apps, listeners, strict=True)
-        await stack.enter_async_context(serving(*pairs, shutdown_seconds=settings.http.shutdown_seconds))
-        await _ready(service)
+        await stack.enter_async_context(serving(*pairs, shutdown_seconds=_SHUTDOWN_SECONDS))
+        await _ready(service, options.ready_seconds)
         step("the gateway")
         public, gateway_app, model = ((listener.host, listener.port) for listener in listeners)
         gateway = LocalGateway(
@@ -130,21 +138,22 @@ async def platform(
         yield Platform(cluster, service, gateway, listeners[1])
 
 
-async def _ready(service: Service) -> None:
+async def _ready(service: Service, seconds: float) -> None:
     waits = (reflector.wait_synced() for reflector in service.reflectors)
     try:
-        async with asyncio.timeout(_READY_SECONDS):
+        async with asyncio.timeout(seconds):
             await asyncio.gather(*waits)
     except TimeoutError:
         missing = [reflector.name for reflector in service.reflectors if not reflector.synced]
         raise NotReadyError(
-            f"the cluster did not let the service read {', '.join(missing)} within {_READY_SECONDS} seconds; "
-            "the log above says why"
+            f"the cluster did not let the service read {', '.join(missing)} within {seconds:g} seconds; "
+            "the log says why"
         ) from None
     if service.tiers.mapping is None:
+        name = f"ConfigMap {service.settings.tiers.config_map} in namespace {service.settings.namespace}"
         raise NotReadyError(
-            f"no tier mapping: {service.tiers.error}. Create the namespace and the ConfigMap: "
-            "kubectl apply -k manifests/overlays/kubernetes"
+            f"there is no tier mapping in the cluster, {name}: {service.tiers.error}. "
+            "Put it there: kubectl apply -k manifests/overlays/kubernetes"
         )
 
 

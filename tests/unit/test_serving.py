@@ -71,9 +71,44 @@ async def test_two_apps_are_served_side_by_side() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_signal_is_waited_for(number: signal.Signals) -> None:
-    waiting = asyncio.create_task(until_stopped())
-    await asyncio.sleep(0)
+async def test_a_signal_stops_what_runs_in_good_order(number: signal.Signals) -> None:
+    started, ended = asyncio.Event(), asyncio.Event()
+
+    async def main() -> None:
+        try:
+            started.set()
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.set()
+
+    waiting = asyncio.create_task(until_stopped(main()))
+    await started.wait()
     os.kill(os.getpid(), number)
     async with asyncio.timeout(5):
         assert await waiting == number.name
+    assert ended.is_set()
+
+
+async def test_what_ends_or_fails_by_itself_needs_no_signal() -> None:
+    async def main(error: Exception | None) -> None:
+        if error:
+            raise error
+
+    assert await until_stopped(main(None)) is None
+    with pytest.raises(ValueError, match="wrong"):
+        await until_stopped(main(ValueError("wrong")))
+
+
+async def test_a_cancellation_is_passed_on() -> None:
+    started = asyncio.Event()
+
+    async def main() -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    waiting = asyncio.create_task(until_stopped(main()))
+    await started.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting

@@ -8,10 +8,10 @@ import jwt
 import pytest
 import trustme
 
+from app.embedded.kubeconfig import write_kubeconfig
 from app.embedded.kubernetes import Cluster, User, create_app
 from app.serving import bind, serving
-
-from .kubectl import Kubectl
+from tests.kubectl import Kubectl
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -60,14 +60,19 @@ async def server(cluster: Cluster, tmp_path: Path) -> AsyncIterator[str]:
         cluster.close()
 
 
+def kubectl_of(user: str, server: str, home: Path) -> Kubectl:
+    path, ca_file = home / f"{user}.kubeconfig", home / "ca.pem"
+    return Kubectl(write_kubeconfig(path, server=server, ca_file=ca_file, user=user, token=user), home)
+
+
 @pytest.fixture
 def kubectl(server: str, tmp_path: Path) -> Kubectl:
-    return Kubectl(tmp_path, server, tmp_path / "ca.pem", "admin")
+    return kubectl_of("admin", server, tmp_path)
 
 
 @pytest.fixture
 def as_alice(server: str, tmp_path: Path) -> Kubectl:
-    return Kubectl(tmp_path, server, tmp_path / "ca.pem", "alice")
+    return kubectl_of("alice", server, tmp_path)
 
 
 async def test_kubectl_gets_service_accounts_with_their_tier(kubectl: Kubectl) -> None:

@@ -9,8 +9,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -26,26 +24,10 @@ def find() -> str:
 
 
 class Kubectl:
-    def __init__(self, home: Path, server: str, ca_file: Path, token: str) -> None:
+    def __init__(self, kubeconfig: Path, home: Path) -> None:
         self._home = home
         self._program = find()
-        self._kubeconfig = home / f"{token}.kubeconfig"
-        self._kubeconfig.write_text(
-            yaml.safe_dump(
-                {
-                    "apiVersion": "v1",
-                    "kind": "Config",
-                    "clusters": [
-                        {"name": "c", "cluster": {"server": server, "certificate-authority": str(ca_file)}}
-                    ],
-                    "users": [{"name": "u", "user": {"token": token}}],
-                    "contexts": [
-                        {"name": "x", "context": {"cluster": "c", "user": "u", "namespace": "maas"}}
-                    ],
-                    "current-context": "x",
-                }
-            )
-        )
+        self._kubeconfig = kubeconfig
 
     async def __call__(self, *arguments: str, stdin: str = "", editor: str = "") -> tuple[int, str]:
         """Run a command; return its exit code and all it printed."""
