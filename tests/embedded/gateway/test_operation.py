@@ -126,7 +126,8 @@ async def test_the_admin_interface_shows_but_changes_nothing(
 async def test_an_envoy_that_ends_by_itself_is_noticed(stage: Stage) -> None:
     watch = asyncio.create_task(stage.gateway.wait(), name="watch")
     await asyncio.sleep(0)
-    (pid,) = await children(os.getpid())
+    # Other suites have Envoys in this process too; ours is the one with these files.
+    (pid,) = await children(os.getpid(), str(stage.gateway.ca_certificate.parents[1]))
     os.kill(pid, signal.SIGKILL)
 
     assert await asyncio.wait_for(watch, 5) == -signal.SIGKILL
@@ -162,13 +163,13 @@ if sys.platform == "linux":  # Nowhere else can a child be tied to its parent.
                 pass
 
 
-async def children(parent: int) -> list[int]:
+async def children(parent: int, named: str = "envoy") -> list[int]:
     listing = await asyncio.create_subprocess_exec(
-        *("ps", "-A", "-o", "pid=,ppid=,args="), stdout=asyncio.subprocess.PIPE
+        *("ps", "-A", "-ww", "-o", "pid=,ppid=,args="), stdout=asyncio.subprocess.PIPE
     )
     out, _ = await listing.communicate()
     rows = [line.split(None, 2) for line in out.decode().splitlines()]
-    return [int(pid) for pid, ppid, args in rows if int(ppid) == parent and "envoy" in args]
+    return [int(pid) for pid, ppid, args in rows if int(ppid) == parent and named in args]
 
 
 def alive(pid: int) -> bool:
