@@ -128,6 +128,10 @@ kube_apiserver() {
 	go_tool kube-apiserver k8s.io/kubernetes "4 minutes" "$@"
 }
 
+envoy_gateway() {
+	go_tool envoy-gateway github.com/envoyproxy/gateway "6 minutes"
+}
+
 etcd() {
 	if [ -n "$assets" ] && [ -x "$assets/etcd" ]; then
 		begin "using $("$assets/etcd" --version | head -n 1) from KUBEBUILDER_ASSETS"
@@ -179,7 +183,7 @@ mkdir -p "$work"
 trap clean_up EXIT
 trap 'exit 130' INT TERM HUP
 
-set -- etcd kube_apiserver crds
+set -- etcd kube_apiserver envoy_gateway crds
 steps=$#
 for build in "$@"; do
 	"$build"

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
 BASE = MANIFESTS / "base"
 RENDERED = [BASE, MANIFESTS / "overlays" / "kubernetes"]
+CLUSTER_WIDE = {"Namespace", "ClusterRole", "ClusterRoleBinding", "GatewayClass"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -51,8 +52,7 @@ def test_it_renders_with_common_labels_in_its_namespace(directory: Path) -> None
     for document in rendered(directory):
         metadata = document["metadata"]
         assert metadata["labels"]["app.kubernetes.io/part-of"] == "privatemaas"
-        cluster_wide = document["kind"] in ("Namespace", "ClusterRole", "ClusterRoleBinding")
-        assert cluster_wide or metadata["namespace"] == "maas"
+        assert document["kind"] in CLUSTER_WIDE or metadata["namespace"] == "maas"
 
 
 @pytest.mark.parametrize("directory", RENDERED, ids=lambda path: path.name)

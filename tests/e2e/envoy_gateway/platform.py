@@ -1,0 +1,148 @@
+"""The whole platform behind the shipped manifests: cluster, service, models, and Envoy Gateway in front."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import ssl
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import trustme
+
+from app.embedded.cluster import embedded_cluster
+from app.embedded.kubernetes import User
+from app.embedded.simulator import SimulatorSettings, create_simulator
+from app.lifespan import running
+from app.main import create_gateway_app, create_public_app
+from app.serving import bind, serving
+from app.settings import Settings
+from tests.e2e.compose import free_port
+from tests.e2e.stubs import Model
+from tests.workspace import Caller, eventually
+
+from .machine import envoy_gateway, only_envoy_gateway
+from .standalone import rendered, standalone
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from app.embedded.kubernetes import Cluster
+    from app.service import Service
+
+CHAT = "/v1/chat/completions"
+MODELS = ("simulator", "qwen3", "facebook-opt-125m", "granite-7b")
+_LOOPBACK = "127.0.0.1"
+# What someone may add to a namespace whose routes are allowed, without a policy for it.
+_STRAY_ROUTE = {
+    "apiVersion": "gateway.networking.k8s.io/v1",
+    "kind": "HTTPRoute",
+    "metadata": {"name": "stray", "namespace": "sample-models"},
+    "spec": {
+        "parentRefs": [{"name": "maas-default-gateway", "namespace": "maas"}],
+        "rules": [
+            {
+                "matches": [{"path": {"type": "PathPrefix", "value": "/stray"}}],
+                "backendRefs": [{"name": "qwen3-predictor", "port": 80}],
+            }
+        ],
+    },
+}
+# What the models bring that the cluster must know, so that the shipped access rules decide.
+_APPLIED = ("Namespace", "ClusterRole", "ClusterRoleBinding", "RoleBinding", "InferenceService")
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A running one.
+
+    Attributes:
+        client: a client of the gateway that trusts its certificate.
+        service: the service behind it.
+        cluster: the cluster behind that.
+    """
+
+    client: httpx.AsyncClient
+    service: Service
+    cluster: Cluster
+
+    def person(self, *groups: str) -> Caller:
+        """Someone whom nobody has seen before, with limits that nobody has used."""
+        token = f"sha256~{secrets.token_hex(8)}"
+        self.cluster.add_user(token, User(f"person-{secrets.token_hex(4)}@example.com", groups))
+        return Caller(self.client, token)
+
+    async def holder(self, *groups: str) -> Caller:
+        """Such a person with a MaaS token."""
+        return Caller(self.client, (await self.person(*groups).issued())["token"])
+
+
+async def chat(holder: Caller, model: str = "qwen3", **options: Any) -> httpx.Response:
+    headers = options.pop("headers", {})
+    body = {"model": model, "messages": [{"role": "user", "content": "Hello!"}], **options}
+    return await holder.request("POST", CHAT, json=body, headers=headers)
+
+
+@asynccontextmanager
+async def platform(program: Path, directory: Path, *, away: str | None = None) -> AsyncIterator[Platform]:
+    """Run it. The model `simulator` is the simulator; the others answer with what they are sent.
+
+    Args:
+        program: `envoy-gateway`.
+        directory: where files go.
+        away: what does not answer: `gateway`, the gateway app, or a model.
+    """
+    overlay = rendered("overlays/kubernetes")
+    models = [document for model in MODELS for document in rendered(f"models/{model}")]
+    listeners = {name: bind(name, _LOOPBACK, 0) for name in ("cluster", "public", "gateway", *MODELS)}
+    ports = {name: listener.port for name, listener in listeners.items()}
+    services = {("maas-api", 8080): ports["public"], ("maas-api", 8081): ports["gateway"]}
+    services |= {(f"{model}-predictor", 80): ports[model] for model in MODELS}
+    server = trustme.CA().issue_cert("localhost")
+    chain = b"".join(blob.bytes() for blob in server.cert_chain_pems)
+    port = free_port()
+    documents = standalone(
+        [*overlay, *models, _STRAY_ROUTE],
+        services=services,
+        port=port,
+        certificate=chain,
+        key=server.private_key_pem.bytes(),
+    )
+    async with AsyncExitStack() as stack:
+        cluster = await stack.enter_async_context(
+            embedded_cluster(directory, listeners["cluster"], namespace="maas", advertise="localhost")
+        )
+        for document in models:
+            if document["kind"] in _APPLIED:
+                cluster.state.apply(document)
+        service = await stack.enter_async_context(
+            running(Settings(kubeconfig=str(cluster.service_kubeconfig)))
+        )
+        apps = {"public": create_public_app(service), "gateway": create_gateway_app(service)}
+        apps |= {model: Model() for model in MODELS}
+        apps["simulator"] = create_simulator(SimulatorSettings(models=("simulator",)))
+        if away is not None:
+            del apps[away]
+            listeners[away].socket.close()
+        await stack.enter_async_context(
+            serving(*((app, listeners[name]) for name, app in apps.items()), shutdown_seconds=1)
+        )
+        async with asyncio.timeout(10):
+            for reflector in service.reflectors:
+                await reflector.wait_synced()
+        await eventually(lambda: all(service.catalogue.get(model) for model in MODELS))
+        context = ssl.create_default_context(cadata=chain.decode())
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        client = await stack.enter_async_context(
+            httpx.AsyncClient(
+                base_url=f"https://localhost:{port}", verify=context, timeout=20, trust_env=False
+            )
+        )
+        await stack.enter_async_context(only_envoy_gateway())
+        await stack.enter_async_context(
+            envoy_gateway(program, directory, documents, client, "/maas-api/healthz")
+        )
+        yield Platform(client, service, cluster.state)

@@ -1,0 +1,142 @@
+"""The shipped manifests for Envoy Gateway's standalone mode: the same documents, on this machine.
+
+Without a cluster nobody resolves Services, starts proxies or makes certificates, so these are replaced,
+and nothing else: backendRefs to Services by Backends on 127.0.0.1, the gateway's port, how the EnvoyProxy
+gets its Envoy, and the Certificate by a Secret. Standalone mode forgets the labels of namespaces, so it is
+decided here which of them the gateway's listener takes routes from. Kinds that Envoy Gateway does not read
+are left out.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+MANIFESTS = Path(__file__).parents[3] / "manifests"
+ENVOY_VERSION = "1.40.0"
+
+_GROUPS = ("gateway.networking.k8s.io/", "gateway.envoyproxy.io/")
+_LOOPBACK = "127.0.0.1"
+
+Address = tuple[str, int]
+
+
+def rendered(directory: str) -> list[dict[str, Any]]:
+    """The documents of a kustomization below `manifests`."""
+    kubectl = Path(sys.executable).with_name("kubectl")
+    command = [str(kubectl), "kustomize", str(MANIFESTS / directory)]
+    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    return list(yaml.safe_load_all(output))
+
+
+def standalone(
+    documents: Iterable[dict[str, Any]],
+    *,
+    services: Mapping[Address, int],
+    port: int,
+    certificate: bytes,
+    key: bytes,
+) -> list[dict[str, Any]]:
+    """What standalone mode reads.
+
+    Args:
+        documents: of the rendered overlay and models.
+        services: the port on this machine of each Service and port that a route or policy refers to.
+        port: where the gateway listens.
+        certificate: PEM of the gateway's certificate chain.
+        key: PEM of its key.
+    """
+    documents = list(documents)
+    open_namespaces = _open_namespaces(documents)
+    kept = {}
+    backends: dict[tuple[str, str], dict[str, Any]] = {}
+    for document in documents:
+        kind, metadata = document["kind"], document["metadata"]
+        if kind != "Namespace" and not document["apiVersion"].startswith(_GROUPS):
+            continue
+        if kind == "HTTPRoute" and metadata["namespace"] not in open_namespaces:
+            continue
+        moved = copy.deepcopy(document)
+        if kind == "Gateway":
+            (listener,) = moved["spec"]["listeners"]
+            listener["port"] = port
+            listener["allowedRoutes"]["namespaces"] = {"from": "All"}
+        elif kind == "EnvoyProxy":
+            moved["spec"]["provider"] = {"type": "Host", "host": {"envoyVersion": ENVOY_VERSION}}
+        for reference in _service_references(moved):
+            name, number = reference["name"], reference.pop("port")
+            reference |= {"group": "gateway.envoyproxy.io", "kind": "Backend", "name": f"{name}-{number}"}
+            backend = _backend(metadata["namespace"], reference["name"], services[name, number])
+            backends[metadata["namespace"], reference["name"]] = backend
+        kept[kind, metadata.get("namespace"), metadata["name"]] = moved
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/tls",
+        "metadata": {"name": "maas-gateway-tls", "namespace": "maas"},
+        "data": {
+            "tls.crt": base64.b64encode(certificate).decode(),
+            "tls.key": base64.b64encode(key).decode(),
+        },
+    }
+    return [*kept.values(), *backends.values(), secret]
+
+
+def configuration(directory: Path, resources: Path) -> dict[str, Any]:
+    """How `envoy-gateway` runs standalone, with its files in `directory`, reading `resources`."""
+    host = {name: str(directory / name) for name in ("configHome", "dataHome", "stateHome", "runtimeDir")}
+    return {
+        "apiVersion": "gateway.envoyproxy.io/v1alpha1",
+        "kind": "EnvoyGateway",
+        "gateway": {"controllerName": "gateway.envoyproxy.io/gatewayclass-controller"},
+        "provider": {
+            "type": "Custom",
+            "custom": {
+                "resource": {"type": "File", "file": {"paths": [str(resources)]}},
+                "infrastructure": {"type": "Host", "host": host},
+            },
+        },
+        "logging": {"level": {"default": "info"}},
+        # The first two are what docs/kubernetes.md asks for; the last is for the Backends above.
+        "extensionApis": {"enableLua": True, "enableEnvoyPatchPolicy": True, "enableBackend": True},
+    }
+
+
+def _open_namespaces(documents: Iterable[dict[str, Any]]) -> set[str]:
+    """The namespaces that the gateway's listener takes routes from."""
+    (gateway,) = (document for document in documents if document["kind"] == "Gateway")
+    (listener,) = gateway["spec"]["listeners"]
+    wanted = listener["allowedRoutes"]["namespaces"]["selector"]["matchLabels"]
+    return {
+        document["metadata"]["name"]
+        for document in documents
+        if document["kind"] == "Namespace" and wanted.items() <= document["metadata"]["labels"].items()
+    }
+
+
+def _service_references(document: dict[str, Any]) -> list[dict[str, Any]]:
+    spec = document.get("spec", {})
+    if document["kind"] == "HTTPRoute":
+        return [reference for rule in spec["rules"] for reference in rule["backendRefs"]]
+    if document["kind"] == "SecurityPolicy" and "extAuth" in spec:
+        references: list[dict[str, Any]] = spec["extAuth"]["http"]["backendRefs"]
+        return references
+    return []
+
+
+def _backend(namespace: str, name: str, port: int) -> dict[str, Any]:
+    return {
+        "apiVersion": "gateway.envoyproxy.io/v1alpha1",
+        "kind": "Backend",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"endpoints": [{"ip": {"address": _LOOPBACK, "port": port}}]},
+    }
