@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Who rotates keys because one has leaked wants the old one refused soon. New ones are fetched when needed.
+_KEYS_SECONDS = 300
+
 
 @asynccontextmanager
 async def running(settings: Settings, *, metrics: Metrics | None = None) -> AsyncIterator[Service]:
@@ -44,7 +47,7 @@ async def running(settings: Settings, *, metrics: Metrics | None = None) -> Asyn
             asyncio.create_task(reflector.run(), name=f"reflector {reflector.name}")
             for reflector in service.reflectors
         ]
-        tasks.append(asyncio.create_task(_fetch_keys(service, Backoff(chance)), name="signing keys"))
+        tasks.append(asyncio.create_task(_keep_keys(service, Backoff(chance)), name="signing keys"))
         try:
             yield service
         finally:
@@ -57,8 +60,8 @@ async def running(settings: Settings, *, metrics: Metrics | None = None) -> Asyn
         await client.close()
 
 
-async def _fetch_keys(service: Service, backoff: Backoff) -> None:
-    """Have the signing keys before the first request, so that it need not wait for them."""
+async def _keep_keys(service: Service, backoff: Backoff) -> None:
+    """Have the signing keys before the first request, and forget those that are no longer published."""
     while True:
         try:
             await service.signing_keys.fetch()
@@ -66,4 +69,5 @@ async def _fetch_keys(service: Service, backoff: Backoff) -> None:
             logger.warning("signing keys: %s", error)
             await asyncio.sleep(backoff.next_seconds())
         else:
-            return
+            backoff.reset()
+            await asyncio.sleep(_KEYS_SECONDS)

@@ -41,7 +41,7 @@ async def list_of_user(
 )
 async def revoke_of_user(service: Parts, admin: Admin, user: Username) -> schemas.Revocation:
     """Revoke every token of a user; they stop working at once."""
-    return await revoke_many(service, admin, service.inventory.of_owner(user))
+    return await revoke_many(service, admin, await service.lookup.of_owner(user))
 
 
 def _page(

@@ -33,6 +33,23 @@ def caller_token(headers: Headers) -> str:
     return tokens.pop()
 
 
+def maas_token(headers: Headers) -> str:
+    """The MaaS token in ``Authorization: Bearer``.
+
+    Raises:
+        MissingTokenError: there is none.
+        ConflictingTokensError: there are two that differ: the gateway may have decided by the other one.
+    """
+    tokens = {bearer(value) for value in headers.getlist("authorization")}
+    if not tokens - {""}:
+        raise MissingTokenError(
+            "Send a MaaS token: `Authorization: Bearer <token>`; POST /maas-api/token gives one."
+        )
+    if len(tokens) > 1:
+        raise ConflictingTokensError("There are two Authorization headers that differ; send one.")
+    return tokens.pop()
+
+
 def bearer(authorization: str) -> str:
     """The token of an ``Authorization: Bearer`` header (RFC 6750); empty if it is another scheme."""
     scheme, _, token = authorization.strip().partition(" ")

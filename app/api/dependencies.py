@@ -7,10 +7,9 @@ from typing import Annotated
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 
-from app.api.bearer import bearer, caller_token
+from app.api.bearer import caller_token, maas_token
 from app.api.problems import ForbiddenError, NoTierError
 from app.identity.access_review import Access
-from app.identity.errors import MissingTokenError
 from app.identity.user import User
 from app.kube.resources import SERVICE_ACCOUNTS
 from app.service import Service
@@ -84,11 +83,7 @@ CallerTier = Annotated[Tier, Depends(get_tier)]
 
 async def get_holder(request: Request, service: Parts) -> MaasToken:
     """The live MaaS token of the request."""
-    token = bearer(request.headers.get("authorization", ""))
-    if not token:
-        raise MissingTokenError(
-            "Send a MaaS token: `Authorization: Bearer <token>`; POST /maas-api/token gives one."
-        )
+    token = maas_token(request.headers)
     service.decisions.check()
     record = await service.verifier.verify(token)
     request.state.actor = record.owner

@@ -12,11 +12,19 @@ from app.api.problems import BodyTooLargeError
 from app.observability.logging import request_id
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger("access")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def request_id_of(headers: Mapping[bytes, bytes]) -> str:
+    """The id in ``x-request-id`` if it is a harmless one, or a new one."""
+    given = headers.get(b"x-request-id", b"").decode("latin-1")
+    return given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
 
 
 class RequestContext:
@@ -33,9 +41,7 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
-        given = headers.get(b"x-request-id", b"").decode("latin-1")
-        identifier = given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+        identifier = request_id_of(dict(scope["headers"]))
         reset = request_id.set(identifier)
         started = time.perf_counter()
         status = 0

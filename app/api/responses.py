@@ -33,5 +33,5 @@ def openai_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """`responses=` for endpoints of ``/v1``."""
     return {
         status: {"description": _MEANINGS[status], "model": OpenAIError}
-        for status in sorted({401, 403, 503, *statuses})
+        for status in sorted({400, 401, 403, 503, *statuses})
     }

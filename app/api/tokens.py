@@ -69,6 +69,7 @@ IssueBody = Annotated[schemas.IssueRequest, Depends(read_issue_request)]
 )
 async def issue(service: Parts, caller: Caller, wanted: IssueBody, response: Response) -> schemas.IssuedToken:
     """Exchange your cluster token for a MaaS token, which calls models. It is shown once: keep it."""
+    service.decisions.check()  # How many tokens the caller holds is a decision too.
     tier = service.tiers.tier_of(caller.groups)
     if tier is None:
         raise NoTierError
@@ -104,7 +105,7 @@ async def list_tokens(
 @router.delete("/tokens", responses=problems(), summary="Revoke all your tokens")
 async def revoke_all(service: Parts, caller: Caller) -> schemas.Revocation:
     """Revoke every token of yours; they stop working at once."""
-    return await revoke_many(service, caller, service.inventory.of_owner(caller.username))
+    return await revoke_many(service, caller, await service.lookup.of_owner(caller.username))
 
 
 @router.get("/tokens/{id}", responses=problems(404, 422), summary="Look at one token")

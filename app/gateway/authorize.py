@@ -23,6 +23,7 @@ from app.api.problems import (
     openai_error,
     problem_for,
 )
+from app.api.request_context import request_id_of
 from app.identity.errors import MissingTokenError
 from app.observability import audit
 from app.observability.logging import request_id
@@ -68,7 +69,7 @@ class Authorizer:
                 await self._check(record, tier.name, model)
                 allowed.append((b"x-maas-model", model.encode()))
         except Exception as error:  # noqa: BLE001  # whatever happens, Envoy gets an answer that lets nothing pass
-            request_id.set(headers.get(b"x-request-id", b"").decode("latin-1"))
+            request_id.set(request_id_of(headers))
             await self._refuse(send, error, record, model)
             return
         self._service.metrics.authorizations.labels(tier.name, "allowed").inc()

@@ -31,7 +31,11 @@ async def identity(request: Request) -> Response:
     ``{"active": false, "reason"}``; 503 when that cannot be decided now.
     """
     service: Service = request.app.state.service
-    body = await request.body()
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MOST_BYTES:
+            break
     try:
         document: Any = orjson.loads(body) if len(body) <= _MOST_BYTES else None
         username, uid = document["username"], document["uid"]

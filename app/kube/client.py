@@ -18,6 +18,7 @@ from kubernetes_asyncio import config
 from kubernetes_asyncio.client import ApiClient, Configuration
 
 from app.kube.errors import KubeError, KubeUnavailableError, error_for
+from app.kube.exec_token import ExecToken
 
 if TYPE_CHECKING:
     import random
@@ -50,6 +51,9 @@ class KubeClient:
     ) -> None:
         self._configuration = api.configuration
         self._rest = api.rest_client
+        # `proxy-url` and `tls-server-name` of a kubeconfig, which aiohttp takes with each request.
+        self._proxy: str | None = self._rest.proxy
+        self._server_name: str | None = self._rest.server_hostname
         self._session: aiohttp.ClientSession = api.rest_client.pool_manager
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._observe = observe
@@ -136,7 +140,12 @@ class KubeClient:
             # A server that is just starting accepts connections and says nothing for a long time.
             async with asyncio.timeout(self._timeout.total):
                 response = await self._session.get(
-                    url, params=params, headers=await self._headers(), timeout=timeout
+                    url,
+                    params=params,
+                    headers=await self._headers(),
+                    timeout=timeout,
+                    proxy=self._proxy,
+                    server_hostname=self._server_name,
                 )
             status = response.status
         except _TRANSPORT_ERRORS as error:
@@ -193,7 +202,14 @@ class KubeClient:
             data = orjson.dumps(body)
         try:
             async with self._session.request(
-                method, self._url(path), params=query, data=data, headers=headers, timeout=self._timeout
+                method,
+                self._url(path),
+                params=query,
+                data=data,
+                headers=headers,
+                timeout=self._timeout,
+                proxy=self._proxy,
+                server_hostname=self._server_name,
             ) as response:
                 if not response.ok:
                     raise await _error_of(response)
@@ -211,7 +227,14 @@ class KubeClient:
         # Not only JSON: the API server refuses that for its keys, which are application/jwk-set+json.
         headers = {"Accept": "application/json, */*;q=0.5"}
         # Runs the refresh hook too: in a pod the token's file is read again every minute.
-        authorization = await self._configuration.get_api_key_with_prefix("BearerToken")
+        try:
+            async with asyncio.timeout(self._timeout.total):
+                authorization = await self._configuration.get_api_key_with_prefix("BearerToken")
+        except Exception as error:
+            # The file is just being replaced, a kubeconfig's plugin failed: it may work the next time.
+            raise KubeUnavailableError(
+                f"the service's own credentials cannot be read: {_name(error)}"
+            ) from error
         if authorization:
             headers["Authorization"] = authorization
         elif self._configuration.username:
@@ -235,21 +258,23 @@ async def connect(
     configuration = Configuration()
     try:
         if kubeconfig:
-            await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+            loader = await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+            if hasattr(loader, "exec_plugin_expiry"):
+                configuration.refresh_api_key_hook = ExecToken(loader).refresh
         else:
             config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    except Exception as error:
-        # Beside its ConfigException the library lets through whatever a malformed file makes of it.
+        configuration.connection_pool_maxsize = connections
+        api = ApiClient(configuration)
+    except Exception as error:  # noqa: BLE001  # the library lets through whatever a malformed file makes of it
         where = (
             f"in kubeconfig {kubeconfig}"
             if kubeconfig
             else "for a pod (in-cluster); set KUBECONFIG elsewhere"
         )
-        raise KubeError(f"no usable Kubernetes configuration {where}: {error}") from error
-    configuration.connection_pool_maxsize = connections
-    return KubeClient(
-        ApiClient(configuration), timeout_seconds=timeout_seconds, observe=observe, random=random
-    )
+        # It quotes whole users, tokens and all, after the file's path.
+        what = str(error).partition("/{")[0]
+        raise KubeError(f"no usable Kubernetes configuration {where}: {what}") from None
+    return KubeClient(api, timeout_seconds=timeout_seconds, observe=observe, random=random)
 
 
 async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[JsonObject]:
@@ -262,11 +287,10 @@ async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[JsonObject]
 
 
 async def _error_of(response: aiohttp.ClientResponse) -> KubeError:
-    body = await response.read()
     try:
-        document = orjson.loads(body)
-    except ValueError:
-        document = None
+        document = orjson.loads(await response.read())
+    except _TRANSPORT_ERRORS:
+        document = None  # The status alone says enough.
     return error_for(response.status, document, retry_after=response.headers.get("Retry-After"))
 
 

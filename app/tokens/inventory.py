@@ -1,14 +1,17 @@
 """Every MaaS token of the cluster, indexed in memory by a reflector over their ServiceAccounts.
 
 A replica sees its own writes at once: what it just issued is put in by hand, and what it just revoked stays
-out, whatever an older list or event still says. Resource versions order the two; they are comparable as
-numbers (Kubernetes API concepts, "Resource versions"; stable since 1.35 and true of etcd before).
+out, whatever an older list or event still says. What the watch has seen go does not come back either, by the
+answer to a request that it has overtaken. Resource versions order them all; they are comparable as numbers
+(Kubernetes API concepts, "Resource versions"; stable since 1.35 and true of etcd before).
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.tokens.errors import RecordError
@@ -21,9 +24,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# How long a revoked uid is remembered. A uid never comes back, so this only bounds memory: it must outlast
-# any event or list that was already on its way when the token was deleted.
+# How long a uid that is gone is remembered. This only bounds memory: it must outlast any event, list or
+# answer that was already on its way when the token was deleted.
 _TOMBSTONE_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class _Tombstone:
+    """Nothing up to `version` is believed of this uid; infinite if this replica itself revoked the token."""
+
+    version: float
+    at: float
 
 
 class Inventory:
@@ -34,7 +45,7 @@ class Inventory:
         self._by_uid: dict[str, MaasToken] = {}
         self._by_id: dict[str, MaasToken] = {}
         self._by_owner: dict[str, dict[str, MaasToken]] = {}
-        self._revoked: dict[str, float] = {}
+        self._tombstones: dict[str, _Tombstone] = {}
         self._unreadable: set[str] = set()
 
     def __len__(self) -> int:
@@ -60,15 +71,12 @@ class Inventory:
 
     def was_revoked(self, uid: str) -> bool:
         """Whether this replica itself revoked the token a short while ago."""
-        return uid in self._revoked
+        tombstone = self._tombstones.get(uid)
+        return tombstone is not None and tombstone.version == math.inf
 
     def revoke(self, token: MaasToken) -> None:
         """Take a token out for good, now."""
-        now = self._clock()
-        while self._revoked and next(iter(self._revoked.values())) < now - _TOMBSTONE_SECONDS:
-            del self._revoked[next(iter(self._revoked))]
-        self._revoked[token.uid] = now
-        self._drop(token.uid)
+        self._bury(token.uid, math.inf)
 
     # Sink
 
@@ -95,7 +103,8 @@ class Inventory:
 
     def put(self, item: MaasToken) -> None:
         """Add or change a token, unless what is known of it is newer."""
-        if item.uid in self._revoked:
+        tombstone = self._tombstones.get(item.uid)
+        if tombstone is not None and item.resource_version <= tombstone.version:
             return
         known = self._by_uid.get(item.uid)
         if known is not None:
@@ -113,8 +122,20 @@ class Inventory:
 
     def remove(self, obj: JsonObject) -> None:
         """Take out the token of a ServiceAccount that is gone."""
-        self._unreadable.discard(obj["metadata"]["name"])
-        self._drop(obj["metadata"]["uid"])
+        metadata = obj["metadata"]
+        self._unreadable.discard(metadata["name"])
+        self._bury(metadata["uid"], int(metadata["resourceVersion"]))
+
+    def _bury(self, uid: str, version: float) -> None:
+        now = self._clock()
+        while self._tombstones:
+            oldest = next(iter(self._tombstones))
+            if self._tombstones[oldest].at >= now - _TOMBSTONE_SECONDS:
+                break
+            del self._tombstones[oldest]
+        former = self._tombstones.pop(uid, None)
+        self._tombstones[uid] = _Tombstone(max(version, former.version) if former else version, now)
+        self._drop(uid)
 
     def _drop(self, uid: str) -> None:
         token = self._by_uid.pop(uid, None)

@@ -1,19 +1,22 @@
-"""Finds one token by its id, also one that another replica issued a moment ago."""
+"""Finds tokens, also those that another replica issued a moment ago."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from app.kube.errors import KubeNotFoundError
 from app.kube.resources import SERVICE_ACCOUNTS
 from app.tokens.errors import RecordError
-from app.tokens.names import is_token_id
-from app.tokens.record import read
+from app.tokens.names import is_token_id, owner_label
+from app.tokens.record import OWNER_LABEL, SELECTOR, read
 
 if TYPE_CHECKING:
     from app.kube.client import KubeClient
     from app.tokens.inventory import Inventory
     from app.tokens.record import MaasToken
+
+_PAGE = 500
 
 
 class Lookup:
@@ -40,3 +43,19 @@ class Lookup:
         self._inventory.put(token)
         # What this replica revoked is not put in again, whatever was just read.
         return self._inventory.by_uid(token.uid)
+
+    async def of_owner(self, owner: str) -> list[MaasToken]:
+        """All tokens of a user that there are now, oldest first: for what must not miss one.
+
+        Raises:
+            KubeError: the API server could not be asked.
+        """
+        query = {"labelSelector": f"{SELECTOR},{OWNER_LABEL}={owner_label(owner)}", "limit": str(_PAGE)}
+        while True:
+            page = await self._client.list(SERVICE_ACCOUNTS, namespace=self._namespace, query=query)
+            for obj in page.get("items") or ():
+                with suppress(RecordError):
+                    self._inventory.put(read(obj))
+            if not (following := page["metadata"].get("continue")):
+                return self._inventory.of_owner(owner)
+            query["continue"] = following

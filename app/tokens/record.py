@@ -88,6 +88,9 @@ def read(obj: dict[str, Any]) -> MaasToken:
             message says what is wrong.
     """
     metadata = obj["metadata"]
+    if metadata.get("deletionTimestamp"):
+        # A finalizer may keep it for as long as it likes; for the API server it is no user any more either.
+        raise RecordError("it is being deleted")
     labels = metadata.get("labels") or {}
     annotations = metadata.get("annotations") or {}
     owner = annotations.get(USERNAME_ANNOTATION)

@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from jwt import PyJWKSet
-from jwt.exceptions import PyJWKSetError
+from jwt.exceptions import PyJWTError
 
 from app.kube.errors import KubeUnavailableError
 
@@ -32,7 +32,8 @@ class SigningKeys:
         self._clock = clock
         self._refetch_seconds = refetch_seconds
         self._keys: dict[str, PyJWK] = {}
-        self._fetched_at = float("-inf")
+        self._asked_at = float("-inf")
+        self._answered = False
         self._lock = asyncio.Lock()
         self.issuer = ""
 
@@ -40,13 +41,18 @@ class SigningKeys:
         """The key with this id, or None if the cluster has none.
 
         Raises:
-            KubeError: there are no keys yet and the API server could not be asked.
+            KubeError: the key is not known, and the API server could not be asked, now or a moment ago.
         """
         if (key := self._keys.get(key_id)) is not None:
             return key
         async with self._lock:
-            if key_id not in self._keys and self._clock() - self._fetched_at >= self._refetch_seconds:
+            if key_id in self._keys:
+                return self._keys[key_id]
+            # Anybody can make up ids: failures count against the rate too, and nobody queues up behind them.
+            if self._clock() - self._asked_at >= self._refetch_seconds:
                 await self._fetch()
+            elif not self._answered:
+                raise KubeUnavailableError("the signing keys could not be asked for a moment ago")
         return self._keys.get(key_id)
 
     async def fetch(self) -> None:
@@ -59,12 +65,14 @@ class SigningKeys:
             await self._fetch()
 
     async def _fetch(self) -> None:
+        self._asked_at = self._clock()
+        self._answered = False
         discovery = await self._client.get_path("/.well-known/openid-configuration")
         document = await self._client.get_path("/openid/v1/jwks")
         try:
             keys = PyJWKSet.from_dict(document).keys
-        except PyJWKSetError as error:
+        except (PyJWTError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise KubeUnavailableError("the API server publishes no usable signing keys") from error
         self.issuer = str(discovery.get("issuer", ""))
         self._keys = {key.key_id: key for key in keys if key.key_id}
-        self._fetched_at = self._clock()
+        self._answered = True

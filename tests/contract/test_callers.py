@@ -143,6 +143,14 @@ async def test_absurd_user_names_work_like_any_other(maas: Replica, username: st
     assert (await caller.delete(f"/maas-api/tokens/{issued['id']}")).status_code == 204
 
 
+async def test_more_groups_than_a_service_account_can_hold_are_refused(maas: Replica) -> None:
+    caller = await maas.caller("alice", "日" * 100_000)
+    response = await caller.issue()
+    assert response.status_code == 401
+    assert "longer than is supported" in response.json()["detail"]
+    assert await maas.workspace.service_accounts() == []
+
+
 async def test_people_whose_names_look_alike_are_not_mixed_up(maas: Replica) -> None:
     one, other = await maas.caller("al.ice"), await maas.caller("al-ice")
     issued = await one.issued()

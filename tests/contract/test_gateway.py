@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
+import json
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from app.kube.resources import LLM_INFERENCE_SERVICES, SERVICE_ACCOUNTS
+from app.observability.logging import JsonFormatter
 from tests.workspace import FREE, NAMESPACES, PREMIUM, eventually
 
 if TYPE_CHECKING:
@@ -138,6 +143,28 @@ async def test_listing_models_needs_no_body(maas: Replica) -> None:
     response = await maas.authorize(token, path="/v1/models", method="GET")
     assert response.status_code == 200
     assert "x-maas-model" not in response.headers
+
+
+@pytest.mark.parametrize("given", ["abc-123", "A" * 20_000, "a b"])
+async def test_a_refusal_is_logged_with_the_request_id_if_that_is_harmless(maas: Replica, given: str) -> None:
+    lines = io.StringIO()
+    handler = logging.StreamHandler(lines)
+    handler.setFormatter(JsonFormatter())
+    audit = logging.getLogger("audit")
+    audit.addHandler(handler)
+    level = audit.level
+    audit.setLevel(logging.INFO)
+    try:
+        headers = {"X-Request-Id": given}
+        assert (
+            await maas.authorize("x", path="/v1/models", method="GET", headers=headers)
+        ).status_code == 401
+    finally:
+        audit.removeHandler(handler)
+        audit.setLevel(level)
+    logged = json.loads(lines.getvalue())["requestId"]
+    assert (logged == given) == (given == "abc-123")
+    assert 0 < len(logged) <= 64
 
 
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Basic abc", "Bearer x", "Bearer a.b.c"])
@@ -297,6 +324,16 @@ async def test_identity_of_someone_unknown_is_not_active(maas: Replica, question
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b"{}", b"nonsense", b"x" * 100_000])
 async def test_identity_of_nothing_is_a_bad_request(maas: Replica, body: bytes) -> None:
     assert (await maas.gateway.post("/internal/identity", content=body)).status_code == 400
+
+
+async def test_an_endless_question_about_an_identity_is_not_read_to_its_end(maas: Replica) -> None:
+    url = maas.gateway.base_url
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(b"POST /internal/identity HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
+    writer.write(b"x" * 200_000)
+    async with asyncio.timeout(5):
+        assert b" 400 " in await reader.readline()
+    writer.close()
 
 
 async def test_the_gateway_app_has_health_readiness_and_metrics(maas: Replica) -> None:

@@ -160,6 +160,20 @@ async def test_the_cap_on_live_tokens_holds_for_many_at_once(maas: Replica) -> N
     assert len(await maas.workspace.service_accounts()) == 3
 
 
+async def test_who_cannot_tell_how_many_tokens_there_are_issues_none_and_revokes_all_the_same(
+    maas: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = await maas.caller("alice")
+    await alice.issued()
+    # As before the first list, or after the watch was gone for too long.
+    monkeypatch.setattr(maas.service.decisions, "staleness_seconds", -1)
+    response = await alice.issue()
+    assert response.status_code == 503
+    assert response.json()["code"] == "upstream_unavailable"
+    assert len(await maas.workspace.service_accounts()) == 1
+    assert (await alice.delete("/maas-api/tokens")).json() == {"revoked": 1}
+
+
 async def test_a_revoked_token_makes_room_under_the_cap(maas: Replica) -> None:
     alice = await maas.caller("alice")
     issued = [await alice.issued() for _ in range(3)]

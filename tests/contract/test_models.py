@@ -54,6 +54,16 @@ async def test_listing_models_needs_a_maas_token(maas: Replica) -> None:
         assert response.json()["error"]["code"] == "invalid_api_key"
 
 
+async def test_two_different_tokens_are_an_error_here_too(maas: Replica) -> None:
+    alice, bob = await maas.caller("alice"), await maas.caller("bob")
+    tokens = [(await caller.issued())["token"] for caller in (alice, bob)]
+    headers = [("Authorization", f"Bearer {token}") for token in tokens]
+    response = await maas.public.get("/v1/models", headers=headers)
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] == "conflicting_tokens"
+    assert (await maas.public.get("/v1/models", headers=[headers[0]] * 2)).status_code == 200
+
+
 async def test_what_the_gateway_has_no_route_for_is_an_unknown_model(maas: Replica) -> None:
     alice = await maas.caller("alice")
     holder = Caller(maas.public, (await alice.issued())["token"])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from app.kube.resources import SERVICE_ACCOUNTS
-from tests.workspace import eventually, replica
+from tests.workspace import Caller, eventually, replica
 
 if TYPE_CHECKING:
     from tests.workspace import Replica, Workspace
@@ -42,6 +43,50 @@ async def test_one_token_can_be_looked_at(maas: Replica) -> None:
     issued = await alice.issued(name="ci")
     shown = (await alice.get(f"/maas-api/tokens/{issued['id']}")).json()
     assert shown == (await alice.listed())[0]
+
+
+async def test_revoking_all_takes_those_too_that_this_replica_has_not_seen_yet(workspace: Workspace) -> None:
+    async with replica(workspace) as elsewhere, replica(workspace) as here:
+        alice = await here.caller("alice")
+        issued = await Caller(elsewhere.public, alice.token).issued()
+        # As if the watch were a moment behind.
+        await eventually(lambda: here.service.inventory.by_id(issued["id"]))
+        here.service.inventory.replace([], sys.maxsize)
+        response = await alice.delete("/maas-api/tokens")
+        assert response.json() == {"revoked": 1}
+        assert await workspace.service_accounts() == []
+
+
+async def test_a_revoked_token_that_a_finalizer_holds_on_to_is_refused_by_every_replica(
+    workspace: Workspace,
+) -> None:
+    async with replica(workspace) as acting, replica(workspace) as watching:
+        alice = await acting.caller("alice")
+        issued = await alice.issued()
+
+        async def status() -> int:
+            return (await watching.authorize(issued["token"], path="/v1/models", method="GET")).status_code
+
+        assert await status() == 200
+
+        async def hold(*finalizers: str) -> None:
+            await workspace.cluster.admin.merge_patch(
+                SERVICE_ACCOUNTS,
+                issued["id"],
+                {"metadata": {"finalizers": list(finalizers)}},
+                namespace=workspace.namespace,
+            )
+
+        await hold("example.com/slow")
+        assert (await alice.delete(f"/maas-api/tokens/{issued['id']}")).status_code == 204
+        assert len(await workspace.service_accounts()) == 1
+
+        async def refused() -> bool:
+            return await status() == 401
+
+        await eventually(refused, seconds=1)
+        assert await alice.listed() == []
+        await hold()
 
 
 async def test_pages_hold_every_token_once(maas: Replica) -> None:

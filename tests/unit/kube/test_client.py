@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json as stdlib_json
 import random
+import time
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trustme
+import yaml
+from kubernetes_asyncio.config import ConfigException
+from starlette.applications import Starlette
 from starlette.responses import Response
+from starlette.routing import Route
 
-from app.kube.client import connect
+from app.kube.client import KubeClient, connect
 from app.kube.errors import (
     KubeConflictError,
     KubeError,
@@ -20,9 +28,12 @@ from app.kube.errors import (
     KubeUnavailableError,
 )
 from app.kube.resources import CONFIG_MAPS, INFERENCE_SERVICES, TOKEN_REVIEWS
+from app.kube.timestamps import timestamp
+from app.serving import bind, serving
 from tests.unit.kube.scripted_api_server import json, scripted
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from starlette.requests import Request
@@ -135,6 +146,136 @@ async def test_an_unusable_kubeconfig_is_named(tmp_path: Path, content: str | No
             observe=lambda *_: None,
             random=random.Random(1),  # noqa: S311  # spreads retries
         )
+
+
+def kubeconfig_of(directory: Path, *, cluster: dict[str, Any], user: dict[str, Any]) -> Path:
+    path = directory / "special"
+    context = {"cluster": "c", "user": "u"}
+    document = {
+        "clusters": [{"name": "c", "cluster": cluster}],
+        "users": [{"name": "u", "user": user}],
+        "contexts": [{"name": "x", "context": context}],
+        "current-context": "x",
+    }
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+@asynccontextmanager
+async def connected(kubeconfig: Path | None) -> AsyncIterator[KubeClient]:
+    client = await connect(
+        str(kubeconfig) if kubeconfig else None,
+        timeout_seconds=2,
+        connections=1,
+        observe=lambda *_: None,
+        random=random.Random(1),  # noqa: S311  # spreads retries
+    )
+    yield client
+    await client.close()
+
+
+@asynccontextmanager
+async def listening(server: Answers, certificate: tuple[Path, Path] | None = None) -> AsyncIterator[int]:
+    app = Starlette(routes=[Route("/{path:path}", server.answer)])
+    listener = bind("scripted", "127.0.0.1", 0)
+    async with serving((app, listener), shutdown_seconds=0.1, certificate=certificate):
+        yield listener.port
+
+
+async def test_the_proxy_of_a_kubeconfig_is_used(tmp_path: Path) -> None:
+    server = Answers(json({"kind": "ConfigMap"}))
+    async with listening(server) as port:
+        cluster = {"server": "http://cluster.invalid", "proxy-url": f"http://127.0.0.1:{port}"}
+        async with connected(kubeconfig_of(tmp_path, cluster=cluster, user={"token": "t"})) as client:
+            assert await client.get(CONFIG_MAPS, "x", namespace="maas") == {"kind": "ConfigMap"}
+    assert server.requests == [("GET", "/api/v1/namespaces/maas/configmaps/x")]
+
+
+async def test_the_server_name_of_a_kubeconfig_is_the_one_that_the_certificate_must_have(
+    tmp_path: Path,
+) -> None:
+    authority = trustme.CA()
+    issued = authority.issue_cert("kubernetes.example.com")
+    ca, chain, key = tmp_path / "ca", tmp_path / "chain", tmp_path / "key"
+    authority.cert_pem.write_to_path(str(ca))
+    issued.cert_chain_pems[0].write_to_path(str(chain))
+    issued.private_key_pem.write_to_path(str(key))
+    async with listening(Answers(json({"kind": "ConfigMap"})), (chain, key)) as port:
+        cluster = {"server": f"https://127.0.0.1:{port}", "certificate-authority": str(ca)}
+        async with connected(kubeconfig_of(tmp_path, cluster=cluster, user={"token": "t"})) as client:
+            with pytest.raises(KubeUnavailableError, match="Certificate"):
+                await client.get(CONFIG_MAPS, "x", namespace="maas")
+        cluster["tls-server-name"] = "kubernetes.example.com"
+        async with connected(kubeconfig_of(tmp_path, cluster=cluster, user={"token": "t"})) as client:
+            assert await client.get(CONFIG_MAPS, "x", namespace="maas") == {"kind": "ConfigMap"}
+
+
+async def test_a_ca_that_is_none_makes_a_kubeconfig_unusable(tmp_path: Path) -> None:
+    (tmp_path / "ca").write_text("not a certificate")
+    cluster = {"server": "https://127.0.0.1:1", "certificate-authority": str(tmp_path / "ca")}
+    with pytest.raises(KubeError, match="kubeconfig"):
+        async with connected(kubeconfig_of(tmp_path, cluster=cluster, user={"token": "t"})):
+            pass
+
+
+_PLUGIN = """#!/bin/sh
+echo run >> {log}
+cat {status}
+"""
+
+
+async def test_a_plugin_is_asked_again_before_its_token_expires_and_not_sooner(tmp_path: Path) -> None:
+    plugin, log, status = tmp_path / "plugin", tmp_path / "log", tmp_path / "status"
+    plugin.write_text(_PLUGIN.format(log=log, status=status))
+    plugin.chmod(0o755)
+    version = "client.authentication.k8s.io/v1"
+
+    def gives(token: str, seconds: int) -> None:
+        until = timestamp(int(time.time()) + seconds)
+        document = {"token": token, "expirationTimestamp": until}
+        status.write_text(
+            stdlib_json.dumps({"apiVersion": version, "kind": "ExecCredential", "status": document})
+        )
+
+    gives("short", 60)
+    server = Answers(json({}))
+    async with listening(server) as port:
+        kubeconfig = kubeconfig_of(
+            tmp_path,
+            cluster={"server": f"http://127.0.0.1:{port}"},
+            user={"exec": {"apiVersion": version, "command": str(plugin)}},
+        )
+        async with connected(kubeconfig) as client:
+            gives("long", 3600)
+            for _ in range(3):
+                await client.get(CONFIG_MAPS, "x", namespace="maas")
+            assert server.authorization == {"Bearer long"}
+            assert log.read_text().count("run") == 2
+
+
+async def test_a_plugin_that_fails_later_makes_the_api_unavailable_and_nothing_worse(tmp_path: Path) -> None:
+    async with scripted(Answers(json({})), tmp_path) as client:
+
+        def fail(_configuration: object) -> None:
+            raise ConfigException("Token file exists but empty.")
+
+        client._configuration.refresh_api_key_hook = fail  # noqa: SLF001  # what a pod's token file may do
+        with pytest.raises(KubeUnavailableError, match="credentials"):
+            await client.get(CONFIG_MAPS, "x", namespace="maas")
+        with pytest.raises(KubeUnavailableError, match="credentials"):
+            async with client.watch(CONFIG_MAPS, {}, namespace="maas", silence_seconds=1):
+                pass
+
+
+async def test_what_is_said_of_an_unusable_kubeconfig_holds_none_of_its_secrets(tmp_path: Path) -> None:
+    kubeconfig = kubeconfig_of(tmp_path, cluster={"server": "https://127.0.0.1:1"}, user={})
+    document = yaml.safe_load(kubeconfig.read_text())
+    document["users"] = [{"name": "u", "token": "s3cret"}]
+    kubeconfig.write_text(yaml.safe_dump(document))
+    with pytest.raises(KubeError, match="Expected key user") as caught:
+        async with connected(kubeconfig):
+            pass
+    assert "s3cret" not in str(caught.value)
 
 
 async def test_without_a_kubeconfig_outside_of_a_pod_it_says_what_to_set(

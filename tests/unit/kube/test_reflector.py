@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from app.kube.backoff import Backoff
 from app.kube.reflector import Reflector
-from app.kube.resources import CONFIG_MAPS
+from app.kube.resources import CONFIG_MAPS, INFERENCE_SERVICES, Resource
 from tests.unit.kube.scripted_api_server import (
     ScriptedApiServer,
     a_list,
@@ -58,13 +58,13 @@ class Names:
 
 @asynccontextmanager
 async def reflecting(
-    server: ScriptedApiServer, directory: Path, **options: Any
+    server: ScriptedApiServer, directory: Path, *, resource: Resource = CONFIG_MAPS, **options: Any
 ) -> AsyncIterator[tuple[Reflector[str], Names]]:
     async with scripted(server, directory) as client:
         sink = Names()
         reflector = Reflector(
             client,
-            CONFIG_MAPS,
+            resource,
             sink,
             backoff=Backoff(random.Random(1), first=0.01, most=0.05),  # noqa: S311  # spreads retries
             clock=time.monotonic,
@@ -202,9 +202,39 @@ async def test_a_resource_may_come_and_go(tmp_path: Path) -> None:
     server = ScriptedApiServer(
         [absent, a_list("41", "one"), absent], [stream(event("ADDED", "two", "42"), hold=False), absent]
     )
-    async with reflecting(server, tmp_path, absent_seconds=0.01) as (reflector, sink):
+    async with reflecting(server, tmp_path, resource=INFERENCE_SERVICES, absent_seconds=0.01) as (
+        reflector,
+        sink,
+    ):
         await eventually(lambda: sink.ever == {"one", "two"} and reflector.absent)
         assert sink.names == set()
+
+
+async def test_a_core_resource_that_is_not_found_is_an_answer_of_somebody_else(tmp_path: Path) -> None:
+    stranger = Response("404 page not found", 404)
+    server = ScriptedApiServer([a_list("41", "one"), stranger], [stranger])
+    async with reflecting(server, tmp_path, absent_seconds=0.01) as (reflector, sink):
+        await reflector.wait_synced()
+        await eventually(lambda: server.listed >= 4)
+        age = reflector.age()
+        await eventually(lambda: server.listed >= 8)
+        assert reflector.age() > age
+        assert not reflector.absent
+        assert not reflector.connected
+        assert sink.names == {"one"}
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+async def test_a_refusal_is_told_without_a_traceback_and_ends_in_a_new_list(
+    tmp_path: Path, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = ScriptedApiServer(
+        [a_list("41", "one"), a_list("50", "two")], [json({"message": "not you"}, status), stream()]
+    )
+    async with reflecting(server, tmp_path) as (_, sink):
+        await eventually(lambda: sink.names == {"two"})
+    assert "configmaps: not you" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 async def test_a_server_that_ends_every_watch_at_once_is_not_asked_in_a_hot_loop(tmp_path: Path) -> None:

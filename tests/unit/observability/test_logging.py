@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import sys
+import time
 
 import pytest
 
@@ -39,9 +40,19 @@ def test_tokens_are_redacted(text: str) -> None:
         assert secret not in redacted
 
 
-@pytest.mark.parametrize("text", ["alice-sa-1795456035123", "tier premium", "eyJ"])
+@pytest.mark.parametrize(
+    "text", ["alice-sa-1795456035123", "tier premium", "eyJ", "GET /v1/models/keyjournal"]
+)
 def test_ordinary_text_stays(text: str) -> None:
     assert redact(text) == text
+
+
+@pytest.mark.parametrize("piece", ["eyJ", "eyJaaaaaa.", "sha256~", "bearer ", "Bearer%20"])
+def test_a_path_made_to_look_like_many_tokens_is_redacted_in_no_time(piece: str) -> None:
+    path = piece * (60_000 // len(piece))
+    started = time.perf_counter()
+    redact(path)
+    assert time.perf_counter() - started < 0.2
 
 
 def test_a_json_line_has_its_extras_and_request_id() -> None:
@@ -75,7 +86,14 @@ def test_tracebacks_are_redacted_too(formatter: logging.Formatter) -> None:
 
 
 def test_a_text_line_stays_one_line() -> None:
-    assert TextFormatter().format(record("first\nsecond", user="a\r\nb")).count("\n") == 0
+    assert TextFormatter().format(record("first\nsecond", user="a\r\nb\x85\u2028c")).splitlines()[1:] == []
+
+
+def test_a_text_line_does_not_command_the_terminal() -> None:
+    line = TextFormatter().format(record("GET /\x1b[2J\x9b31m\x07", actor="日本"))
+    assert line.isprintable()
+    assert "GET /\\x1b[2J" in line
+    assert "日本" in line
 
 
 @pytest.mark.parametrize(("style", "begins"), [("json", "{"), ("auto", "{"), ("text", "0123456789")])

@@ -34,8 +34,9 @@ def token(number: int = 1, *, version: int = 10, owner: str = "alice", uid: str 
     )
 
 
-def deleted(item: MaasToken) -> dict[str, dict[str, str]]:
-    return {"metadata": {"name": item.id, "uid": item.uid}}
+def deleted(item: MaasToken, *, version: int | None = None) -> dict[str, dict[str, str]]:
+    version = item.resource_version if version is None else version
+    return {"metadata": {"name": item.id, "uid": item.uid, "resourceVersion": str(version)}}
 
 
 def test_tokens_are_found_by_uid_id_and_owner() -> None:
@@ -77,6 +78,33 @@ def test_what_was_revoked_here_does_not_come_back_from_an_older_list_or_event() 
     inventory.replace([revoked], 30)
     assert inventory.by_uid(revoked.uid) is None
     assert inventory.was_revoked(revoked.uid)
+
+
+def test_what_the_watch_saw_go_does_not_come_back_by_an_answer_it_overtook() -> None:
+    inventory = Inventory(clock=Clock())
+    gone = token(version=10)
+    inventory.remove(deleted(gone, version=12))
+    inventory.put(gone)
+    assert inventory.by_uid(gone.uid) is None
+    assert not inventory.was_revoked(gone.uid)
+
+
+def test_a_service_account_that_lost_its_label_and_got_it_back_is_a_token_again() -> None:
+    inventory = Inventory(clock=Clock())
+    former, mended = token(version=10), token(version=13)
+    inventory.put(former)
+    inventory.remove(deleted(former, version=12))
+    inventory.put(mended)
+    assert inventory.by_uid(mended.uid) == mended
+
+
+def test_what_was_revoked_here_stays_so_when_the_watch_tells_of_it_too() -> None:
+    inventory = Inventory(clock=Clock())
+    inventory.revoke(token(version=10))
+    inventory.remove(deleted(token(), version=12))
+    inventory.put(token(version=20))
+    assert inventory.was_revoked(token().uid)
+    assert len(inventory) == 0
 
 
 def test_revocations_are_remembered_for_a_bounded_time() -> None:

@@ -50,6 +50,7 @@ def test_what_is_written_is_read_back(username: str) -> None:
         ("annotations", "maas.opendatahub.io/expires-at", "tomorrow", "RFC 3339"),
         ("annotations", "maas.opendatahub.io/expires-at", "2026-01-28T00:00:00", "RFC 3339"),
         ("annotations", "maas.opendatahub.io/expires-at", "", "RFC 3339"),
+        ("annotations", "maas.opendatahub.io/expires-at", "9999-12-31T23:59:59-12:00", "RFC 3339"),
     ],
 )
 def test_what_somebody_changed_is_not_trusted(where: str, key: str, value: str, says: str) -> None:
@@ -57,6 +58,11 @@ def test_what_somebody_changed_is_not_trusted(where: str, key: str, value: str, 
     account["metadata"][where][key] = value
     with pytest.raises(RecordError, match=says):
         read(account)
+
+
+def test_a_service_account_that_is_being_deleted_is_no_token_any_more() -> None:
+    with pytest.raises(RecordError, match="being deleted"):
+        read(an_account(deletionTimestamp="2026-11-24T20:00:00Z", finalizers=["example.com/slow"]))
 
 
 def test_a_service_account_without_any_labels_is_no_token() -> None:
