@@ -153,6 +153,7 @@ def build(
         decisions=Freshness(decisive, staleness_seconds=kube.staleness_seconds),
         reflectors=(*decisive, *models),
     )
+    signing_keys.subscribe(service.verifier.forget)
     metrics.watch_live_tokens(inventory.__len__)
     tiers.subscribe(lambda: metrics.observe_mapping(tiers.generation, valid=tiers.error is None))
     return service

@@ -117,7 +117,7 @@ async def serving(
             asyncio.create_task(server.serve(sockets=[listener.socket]), name=f"server {listener.name}")
         )
     try:
-        while not all(server.started for server in servers):  # noqa: ASYNC110  # uvicorn has no event for it
+        while not all(server.started or task.done() for server, task in zip(servers, tasks, strict=True)):  # noqa: ASYNC110  # uvicorn has no event for it
             await asyncio.sleep(0.002)
         yield
     finally:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+import msgspec
 import orjson
 
 from app.api.bearer import bearer
@@ -24,7 +25,7 @@ from app.api.problems import (
     problem_for,
 )
 from app.api.request_context import request_id_of
-from app.identity.errors import MissingTokenError
+from app.identity.errors import ConflictingTokensError, MissingTokenError
 from app.observability import audit
 from app.observability.logging import request_id
 
@@ -37,9 +38,18 @@ if TYPE_CHECKING:
 PREFIX = "/internal/authorize"
 
 _LONGEST_MODEL = 320  # <namespace>/<name>: a label and a subdomain.
-_MODELS = b"/v1/models"
+_MODELS = "/v1/models"
 # What may stand in a header as it is; everything else of a user name is percent-encoded (RFC 3986).
 _PLAIN = ":@/+.-_~"
+
+
+class _Question(msgspec.Struct):
+    """All that is read of a body; the rest is passed over unbuilt. Of two models the last counts."""
+
+    model: str
+
+
+_QUESTION = msgspec.json.Decoder(_Question)
 
 
 class Authorizer:
@@ -56,6 +66,8 @@ class Authorizer:
         record: MaasToken | None = None
         model = ""
         try:
+            if len(headers) < len(scope["headers"]):
+                self._check_authorization(scope["headers"])
             record = await self._holder(headers)
             tier = self._service.tiers.tier_of(record.groups)
             if tier is None:
@@ -77,6 +89,12 @@ class Authorizer:
         await send({"type": "http.response.start", "status": 200, "headers": allowed})
         await send({"type": "http.response.body"})
 
+    @staticmethod
+    def _check_authorization(headers: list[tuple[bytes, bytes]]) -> None:
+        """Whoever is behind the gateway may read the first of two, and a dict keeps the last."""
+        if len({value for name, value in headers if name == b"authorization"}) > 1:
+            raise ConflictingTokensError("There are two Authorization headers that differ; send one.")
+
     async def _holder(self, headers: dict[bytes, bytes]) -> MaasToken:
         authorization = headers.get(b"authorization", b"")
         token = authorization[7:] if authorization[:7] == b"Bearer " else b""
@@ -90,8 +108,9 @@ class Authorizer:
 
     @staticmethod
     def _asks_for_models(scope: Scope) -> bool:
-        path: bytes = scope["path"].encode()[len(PREFIX) :]
-        return scope["method"] == "GET" and (path == _MODELS or path.startswith(_MODELS + b"/"))
+        path: str = scope["path"][len(PREFIX) :]
+        listing = path == _MODELS or (path.startswith(_MODELS + "/") and "/.." not in path)
+        return scope["method"] == "GET" and listing
 
     async def _model(self, headers: dict[bytes, bytes], receive: Receive) -> str:
         if headers.get(b"content-encoding", b"identity") != b"identity":
@@ -100,11 +119,12 @@ class Authorizer:
         if not body:
             raise BadRequestError("There is no body; expected JSON, an object with a `model`.")
         try:
-            document = orjson.loads(body)
-        except ValueError:
+            model = _QUESTION.decode(body).model
+        except msgspec.ValidationError:
+            model = ""
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise BadRequestError("The body is not JSON; expected an object with a `model`.") from None
-        model = document.get("model") if isinstance(document, dict) else None
-        if not isinstance(model, str) or not model:
+        if not model:
             raise BadRequestError('The body names no `model`; expected a string such as "qwen3".')
         if len(model) > _LONGEST_MODEL:
             raise ModelNotFoundError(model[:_LONGEST_MODEL] + "…")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from app.kube.client import JsonObject, KubeClient
 
-_REFUSAL_SECONDS = 1.0
+_REFUSAL_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+TIER_GROUPS = "maas:tier:"
+"""What the names of all of them begin with."""
+
 
 def tier_group(tier: str) -> str:
     """The group that stands for every holder of a tier in RoleBindings, such as ``maas:tier:free``."""
-    return f"maas:tier:{tier}"
+    return f"{TIER_GROUPS}{tier}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from app.kube.timestamps import epoch, timestamp
+from app.tiers.group import TIER_GROUPS
 from app.tokens.errors import RecordError
 from app.tokens.names import owner_label
 
@@ -112,7 +113,8 @@ def read(obj: dict[str, Any]) -> MaasToken:
         id=metadata["name"],
         uid=metadata["uid"],
         owner=owner,
-        groups=tuple(groups),
+        # Only a tier gives a tier group; a real group of such a name must not open anything.
+        groups=tuple(group for group in groups if not group.startswith(TIER_GROUPS)),
         tier=labels.get(TIER_LABEL, ""),
         name=annotations.get(NAME_ANNOTATION, ""),
         created_at=epoch(metadata["creationTimestamp"]),

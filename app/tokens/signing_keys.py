@@ -35,7 +35,13 @@ class SigningKeys:
         self._asked_at = float("-inf")
         self._answered = False
         self._lock = asyncio.Lock()
+        self._published: object = None
+        self._subscribers: list[Callable[[], None]] = []
         self.issuer = ""
+
+    def subscribe(self, notify: Callable[[], None]) -> None:
+        """Call `notify` whenever the issuer or the keys have changed."""
+        self._subscribers.append(notify)
 
     async def key(self, key_id: str) -> PyJWK | None:
         """The key with this id, or None if the cluster has none.
@@ -76,3 +82,7 @@ class SigningKeys:
         self.issuer = str(discovery.get("issuer", ""))
         self._keys = {key.key_id: key for key in keys if key.key_id}
         self._answered = True
+        if self._published != (published := (self.issuer, document)):
+            self._published = published
+            for notify in self._subscribers:
+                notify()

@@ -67,6 +67,10 @@ class Verifier:
         self._verified: dict[bytes, _Verified] = {}
         self._unknown: dict[str, float] = {}
 
+    def forget(self) -> None:
+        """Look into every signature again: the keys have changed, and an old one may not count any more."""
+        self._verified.clear()
+
     def recall(self, token: bytes) -> MaasToken | None:
         """The live record of a token whose signature was verified before; None if that has to be looked into.
 

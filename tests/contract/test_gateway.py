@@ -350,3 +350,47 @@ async def test_the_gateway_app_has_health_readiness_and_metrics(maas: Replica) -
 async def test_the_public_app_serves_neither_metrics_nor_internal_paths(maas: Replica) -> None:
     for path in ("/metrics", "/internal/identity", "/internal/authorize/v1/models"):
         assert (await maas.public.get(path)).status_code == 404
+
+
+async def test_a_real_group_named_like_a_tier_group_opens_nothing(maas: Replica) -> None:
+    alice = await maas.caller("alice", "maas:tier:premium")
+    await maas.known(model := await maas.workspace.model("granite", PREMIUM))
+    assert (await maas.authorize((await alice.issued())["token"], model)).status_code == 403
+
+
+async def test_two_authorization_headers_that_differ_decide_nothing(maas: Replica) -> None:
+    alice, bob = await maas.caller("alice"), await maas.caller("bob")
+    tokens = [(await caller.issued())["token"] for caller in (alice, bob)]
+    headers = [("Authorization", f"Bearer {token}") for token in tokens]
+    response = await maas.gateway.get("/internal/authorize/v1/models", headers=headers)
+    assert response.status_code == 400
+    assert code_of(response) == "conflicting_tokens"
+
+
+async def test_a_path_that_leaves_the_list_of_models_is_not_taken_for_it(maas: Replica) -> None:
+    alice = await maas.caller("alice")
+    token = (await alice.issued())["token"]
+    path = "/internal/authorize/v1/models/%2e%2e/chat/completions"
+    headers = {"Authorization": f"Bearer {token}"}
+    assert (await maas.gateway.get(path, headers=headers)).status_code == 400
+
+
+async def test_a_body_full_of_small_things_is_not_built_in_memory(maas: Replica) -> None:
+    alice = await maas.caller("alice")
+    token = (await alice.issued())["token"]
+    await maas.known(model := await maas.workspace.model("qwen3", FREE))
+    body = b'{"model": "%s", "a": [%s{}]}' % (model.encode(), b"{}," * 3_000_000)
+    started = time.perf_counter()
+    assert (await maas.authorize(token, content=body)).status_code == 200
+    assert time.perf_counter() - started < 2
+
+
+async def test_a_token_whose_signing_key_was_withdrawn_is_refused(maas: Replica) -> None:
+    alice = await maas.caller("alice")
+    token = (await alice.issued())["token"]
+    assert (await maas.authorize(token, path="/v1/models", method="GET")).status_code == 200
+    keys = maas.service.signing_keys
+    keys._keys = {}  # noqa: SLF001  # neither cluster rotates its keys on demand
+    maas.service.verifier.forget()
+    keys._asked_at = time.monotonic()  # noqa: SLF001  # the same
+    assert (await maas.authorize(token, path="/v1/models", method="GET")).status_code == 401

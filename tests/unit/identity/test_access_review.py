@@ -110,5 +110,5 @@ async def test_a_new_grant_is_noticed_sooner_than_one_that_was_taken_back(tmp_pa
         access = reviewer(client, clock)
         assert not await access.allowed(ACCESS)
         server.status = {"allowed": True}
-        clock.now = 1
+        clock.now = 3
         assert await access.allowed(ACCESS)
