@@ -28,7 +28,8 @@ async def identity(request: Request) -> Response:
 
     Takes ``{"username": "system:serviceaccount:maas:<id>", "uid": "<uid>"}`` and gives
     ``{"active": true, "owner", "groups": [str], "tier", "id"}``, with the tier group among the groups, or
-    ``{"active": false, "reason"}``; 503 when that cannot be decided now.
+    ``{"active": false, "reason"}``; 503 when that cannot be decided now. Asked for a ``"model"`` too, it also
+    gives ``"model": {"resource", "namespace", "name"}``, what that id stands for, or null if it is nobody's.
     """
     service: Service = request.app.state.service
     body = b""
@@ -43,7 +44,10 @@ async def identity(request: Request) -> Response:
         return JSONResponse({"error": "expected an object with username and uid"}, status_code=400)
     try:
         service.decisions.check()
-        return JSONResponse(await _identify(service, str(username), str(uid)))
+        answer = await _identify(service, str(username), str(uid))
+        if answer["active"] and "model" in document:
+            answer["model"] = _resource(service, str(document["model"]))
+        return JSONResponse(answer)
     except Exception as error:  # noqa: BLE001  # Authorino must get an answer that lets nothing pass
         problem = problem_for(error)
         return JSONResponse(
@@ -70,3 +74,10 @@ async def _identify(service: Service, username: str, uid: str) -> dict[str, Any]
         "tier": tier.name,
         "groups": [*record.groups, tier_group(tier.name)],
     }
+
+
+def _resource(service: Service, model_id: str) -> dict[str, str] | None:
+    model = service.catalogue.get(model_id)
+    if model is None:
+        return None
+    return {"resource": model.resource.plural, "namespace": model.namespace, "name": model.name}

@@ -306,6 +306,23 @@ async def test_identity_tells_authorino_the_live_owner_and_tier(maas: Replica) -
     assert answer == {"active": False, "reason": "invalid_token"}
 
 
+async def test_identity_tells_authorino_which_resource_a_model_is(maas: Replica) -> None:
+    await maas.known(model := await maas.workspace.model("mixtral", FREE, resource=LLM_INFERENCE_SERVICES))
+    issued = await (await maas.caller("alice")).issued()
+    [account] = await maas.workspace.service_accounts()
+    question = {
+        "username": f"system:serviceaccount:{maas.workspace.namespace}:{issued['id']}",
+        "uid": account["metadata"]["uid"],
+    }
+    for asked, resource in (
+        (model, {"resource": "llminferenceservices", "namespace": maas.workspace.namespace, "name": model}),
+        ("no-such-model", None),
+        ("", None),
+    ):
+        answer = (await maas.gateway.post("/internal/identity", json={**question, "model": asked})).json()
+        assert answer["model"] == resource
+
+
 @pytest.mark.parametrize(
     "question",
     [
