@@ -1,8 +1,8 @@
 """A real etcd and kube-apiserver for tests."""
 
-from .binaries import CRDS, GROUP_CRD, MODEL_CRDS, Binaries, find_binaries, missing_tools
-from .control_plane import ControlPlane
-from .errors import ControlPlaneError, MissingToolError
+from tests.control_plane.binaries import CRDS, GROUP_CRD, MODEL_CRDS, Binaries, find_binaries, missing_tools
+from tests.control_plane.control_plane import ControlPlane
+from tests.control_plane.errors import ControlPlaneError, MissingToolError
 
 __all__ = [
     "CRDS",

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .kubeconfig import write_kubeconfig
-from .ports import ReservedPort
-from .process import Process
+from tests.control_plane.kubeconfig import write_kubeconfig
+from tests.control_plane.ports import ReservedPort
+from tests.control_plane.process import Process
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from .certificates import Certificates
+    from tests.control_plane.certificates import Certificates
 
 ISSUER = "https://kubernetes.default.svc"
 _START_SECONDS = 60

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from app.embedded.kubernetes import User
-
-    from .certificates import KeyPair
+    from tests.control_plane.certificates import KeyPair
 
 _LARGEST_REVIEW = 64 * 1024
 

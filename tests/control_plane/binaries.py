@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import MissingToolError
+from tests.control_plane.errors import MissingToolError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,18 +19,17 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 
 from app.embedded.kubernetes import User
-
-from .apiserver import APIServer
-from .authentication_webhook import AuthenticationWebhook
-from .certificates import issue_certificates
-from .etcd import Etcd
-from .kubeconfig import certificate_credentials, token_credentials, write_kubeconfig
-from .objects import Objects
+from tests.control_plane.apiserver import APIServer
+from tests.control_plane.authentication_webhook import AuthenticationWebhook
+from tests.control_plane.certificates import issue_certificates
+from tests.control_plane.etcd import Etcd
+from tests.control_plane.kubeconfig import certificate_credentials, token_credentials, write_kubeconfig
+from tests.control_plane.objects import Objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from .binaries import Binaries
+    from tests.control_plane.binaries import Binaries
 
 _TIMEOUT_SECONDS = 30
 

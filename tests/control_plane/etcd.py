@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from .ports import ReservedPort
-from .process import Process
+from tests.control_plane.ports import ReservedPort
+from tests.control_plane.process import Process
 
 if TYPE_CHECKING:
     from pathlib import Path

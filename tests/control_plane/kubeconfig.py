@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .certificates import KeyPair
+    from tests.control_plane.certificates import KeyPair
 
 
 def token_credentials(token: str) -> dict[str, Any]:

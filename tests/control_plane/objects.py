@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from .errors import ControlPlaneError
+from tests.control_plane.errors import ControlPlaneError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from app.embedded.gateway import tether
-
-from .errors import ControlPlaneError
+from tests.control_plane.errors import ControlPlaneError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,9 +15,8 @@ from tests.workspace import eventually
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.embedded.conftest import Newcomer
     from tests.workspace import Caller
-
-    from .conftest import Newcomer
 
 ALICE, BOB, CAROL = "sha256~alice", "sha256~bob", "sha256~carol"
 

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
+    from tests.embedded.conftest import Newcomer
     from tests.workspace import Caller
-
-    from .conftest import Newcomer
 
     Change = Callable[[Kubectl, int], Awaitable[str]]
 

@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 
     from openai.types.chat import ChatCompletionMessageParam
 
+    from tests.embedded.conftest import Newcomer
     from tests.maasctl import Up
-
-    from .conftest import Newcomer
 
     Client = Callable[[str], openai.AsyncOpenAI]
 

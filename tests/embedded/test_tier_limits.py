@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from .conftest import Newcomer
+    from tests.embedded.conftest import Newcomer
 
 
 @pytest.fixture

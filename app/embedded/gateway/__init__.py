@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .binary import find_envoy
-from .errors import EnvoyNotFoundError, EnvoyStartError, GatewayError, PortTakenError
-from .gateway import LocalGateway
+from app.embedded.gateway.binary import find_envoy
+from app.embedded.gateway.errors import EnvoyNotFoundError, EnvoyStartError, GatewayError, PortTakenError
+from app.embedded.gateway.gateway import LocalGateway
 
 __all__ = [
     "EnvoyNotFoundError",

@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import PortTakenError
+from app.embedded.gateway.errors import PortTakenError
 
 Address = tuple[str, int]
 

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import EnvoyNotFoundError
+from app.embedded.gateway.errors import EnvoyNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .addresses import is_ip, socket_address
-from .listener import ListenerSettings, listener
-from .routes import GATEWAY_APP, MODEL, PUBLIC_APP
+from app.embedded.gateway.addresses import is_ip, socket_address
+from app.embedded.gateway.listener import ListenerSettings, listener
+from app.embedded.gateway.routes import GATEWAY_APP, MODEL, PUBLIC_APP
 
 if TYPE_CHECKING:
-    from .addresses import Address, GatewayAddresses
-    from .certificates import Certificates
-    from .state import StateDirectory
+    from app.embedded.gateway.addresses import Address, GatewayAddresses
+    from app.embedded.gateway.certificates import Certificates
+    from app.embedded.gateway.state import StateDirectory
 
 _MOST_STREAMS = 10_000
 

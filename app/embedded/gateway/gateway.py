@@ -8,16 +8,16 @@ import json
 import os
 from typing import TYPE_CHECKING, Self
 
-from .addresses import Address, GatewayAddresses, ensure_free
-from .binary import find_envoy
-from .bootstrap import bootstrap
-from .certificates import ensure_certificates
-from .limits import rate_limits
-from .listener import ListenerSettings
-from .process import EnvoyProcess
-from .resource_file import ResourceFile
-from .routes import route_configuration
-from .state import StateDirectory
+from app.embedded.gateway.addresses import Address, GatewayAddresses, ensure_free
+from app.embedded.gateway.binary import find_envoy
+from app.embedded.gateway.bootstrap import bootstrap
+from app.embedded.gateway.certificates import ensure_certificates
+from app.embedded.gateway.limits import rate_limits
+from app.embedded.gateway.listener import ListenerSettings
+from app.embedded.gateway.process import EnvoyProcess
+from app.embedded.gateway.resource_file import ResourceFile
+from app.embedded.gateway.routes import route_configuration
+from app.embedded.gateway.state import StateDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import limits
-from .access_log import access_log
-from .addresses import socket_address
-from .replies import RETRY_AFTER_LUA, local_replies
-from .routes import AUTHORIZATION_FILTER, GATEWAY_APP, ROUTE_CONFIGURATION
+from app.embedded.gateway import limits
+from app.embedded.gateway.access_log import access_log
+from app.embedded.gateway.addresses import socket_address
+from app.embedded.gateway.replies import RETRY_AFTER_LUA, local_replies
+from app.embedded.gateway.routes import AUTHORIZATION_FILTER, GATEWAY_APP, ROUTE_CONFIGURATION
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .addresses import Address
-    from .certificates import Certificates
-    from .state import StateDirectory
+    from app.embedded.gateway.addresses import Address
+    from app.embedded.gateway.certificates import Certificates
+    from app.embedded.gateway.state import StateDirectory
 
 _FILTERS = "type.googleapis.com/envoy.extensions.filters"
 

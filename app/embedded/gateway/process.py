@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from . import tether
-from .errors import EnvoyStartError
+from app.embedded.gateway import tether
+from app.embedded.gateway.errors import EnvoyStartError
 
 if TYPE_CHECKING:
-    from .addresses import Address
-    from .state import StateDirectory
+    from app.embedded.gateway.addresses import Address
+    from app.embedded.gateway.state import StateDirectory
 
 _POLL_SECONDS = 0.05
 _LINES_SHOWN = 20

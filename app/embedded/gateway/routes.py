@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .limits import FILTER as LIMITS_FILTER
-from .limits import INFERENCE, METADATA, MODELS
+from app.embedded.gateway.limits import FILTER as LIMITS_FILTER
+from app.embedded.gateway.limits import INFERENCE, METADATA, MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .app import Clock, SimulatorSettings, create_simulator
+from app.embedded.simulator.app import Clock, SimulatorSettings, create_simulator
 
 __all__ = ["Clock", "SimulatorSettings", "create_simulator"]

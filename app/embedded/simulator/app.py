@@ -14,13 +14,13 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from . import tokens
-from .embeddings import embed, to_base64
-from .errors import ApiError, respond, unknown_model
-from .generation import generate
-from .metrics import Metrics
-from .requests import ChatRequest, CompletionRequest, EmbeddingRequest, parse
-from .shapes import ChatShape, CompletionShape
+from app.embedded.simulator import tokens
+from app.embedded.simulator.embeddings import embed, to_base64
+from app.embedded.simulator.errors import ApiError, respond, unknown_model
+from app.embedded.simulator.generation import generate
+from app.embedded.simulator.metrics import Metrics
+from app.embedded.simulator.requests import ChatRequest, CompletionRequest, EmbeddingRequest, parse
+from app.embedded.simulator.shapes import ChatShape, CompletionShape
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
-    from .generation import Choice, Generation
-    from .metrics import RequestMeter
-    from .shapes import Shape
+    from app.embedded.simulator.generation import Choice, Generation
+    from app.embedded.simulator.metrics import RequestMeter
+    from app.embedded.simulator.shapes import Shape
 
 
 @dataclass(frozen=True)

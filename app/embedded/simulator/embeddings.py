@@ -7,7 +7,7 @@ import hashlib
 import math
 import struct
 
-from . import tokens
+from app.embedded.simulator import tokens
 
 # Of a long text only the beginning counts, so that nobody keeps the simulator busy for long.
 _WORDS = 256

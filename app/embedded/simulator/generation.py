@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from . import tokens
+from app.embedded.simulator import tokens
 
 if TYPE_CHECKING:
-    from .requests import ChatRequest, CompletionRequest, GenerationRequest
+    from app.embedded.simulator.requests import ChatRequest, CompletionRequest, GenerationRequest
 
 _ECHOED_TOKENS = 100
 

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .generation import Generation
+    from app.embedded.simulator.generation import Generation
 
 _MOST_MODELS = 100
 _OTHERS = "other"

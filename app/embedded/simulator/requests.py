@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
-from . import tokens
-from .errors import bad_request, too_large
+from app.embedded.simulator import tokens
+from app.embedded.simulator.errors import bad_request, too_large
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .generation import Choice, Generation
+    from app.embedded.simulator.generation import Choice, Generation
 
 
 class Shape(ABC):

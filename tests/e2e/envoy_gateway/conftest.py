@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.control_plane.binaries import BUILT
-
-from .platform import Platform, platform
+from tests.e2e.envoy_gateway.platform import Platform, platform
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -15,8 +15,7 @@ import yaml
 
 from app.embedded.gateway import find_envoy
 from tests.control_plane.process import Process
-
-from .standalone import ENVOY_VERSION, configuration
+from tests.e2e.envoy_gateway.standalone import ENVOY_VERSION, configuration
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence

@@ -20,11 +20,10 @@ from app.main import create_gateway_app, create_public_app
 from app.serving import bind, serving
 from app.settings import Settings
 from tests.e2e.compose import free_port
+from tests.e2e.envoy_gateway.machine import envoy_gateway, only_envoy_gateway
+from tests.e2e.envoy_gateway.standalone import rendered, standalone
 from tests.e2e.stubs import Model
 from tests.workspace import Caller, eventually
-
-from .machine import envoy_gateway, only_envoy_gateway
-from .standalone import rendered, standalone
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.e2e.envoy_gateway.platform import CHAT, chat
 from tests.workspace import Caller, eventually
-
-from .platform import CHAT, chat
 
 if TYPE_CHECKING:
     import httpx
 
-    from .platform import Platform
+    from tests.e2e.envoy_gateway.platform import Platform
 
 
 def error_of(response: httpx.Response) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .platform import chat, platform
+from tests.e2e.envoy_gateway.platform import chat, platform
 
 if TYPE_CHECKING:
     from pathlib import Path

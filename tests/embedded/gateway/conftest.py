@@ -9,9 +9,8 @@ import httpx
 import pytest
 
 from app.embedded.gateway import LocalGateway
+from tests.embedded.gateway.stubs import Stub, authorize, says
 from tests.loopback import listening, serve
-
-from .stubs import Stub, authorize, says
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

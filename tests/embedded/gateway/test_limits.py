@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
-    from .conftest import Stage
+    from tests.embedded.gateway.conftest import Stage
 
     Running = Callable[..., AbstractAsyncContextManager[Stage]]
 

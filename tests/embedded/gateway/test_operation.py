@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
-    from .conftest import Backends, Stage
+    from tests.embedded.gateway.conftest import Backends, Stage
 
     Running = Callable[..., AbstractAsyncContextManager[Stage]]
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from .conftest import Stage
+    from tests.embedded.gateway.conftest import Stage
 
     Running = Callable[..., AbstractAsyncContextManager[Stage]]
 

@@ -6,7 +6,7 @@ import pytest
 from starlette.responses import Response
 
 if TYPE_CHECKING:
-    from .conftest import Stage
+    from tests.embedded.gateway.conftest import Stage
 
 FORGED = {
     "X-MaaS-User": "root",

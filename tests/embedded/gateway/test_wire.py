@@ -7,12 +7,12 @@ from urllib.parse import urlsplit
 import pytest
 from starlette.responses import StreamingResponse
 
-from .wire import http1, http2
+from tests.embedded.gateway.wire import http1, http2
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from .conftest import Stage
+    from tests.embedded.gateway.conftest import Stage
 
 TRICKS = [
     "/internal/authorize/v1/models",

@@ -7,8 +7,7 @@ import pytest
 
 from app.embedded.kubernetes import Cluster, User, create_app
 from app.embedded.kubernetes.tokens import generate_key
-
-from .api import API
+from tests.unit.embedded.kubernetes.api import API
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

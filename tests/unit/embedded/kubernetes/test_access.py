@@ -4,12 +4,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .api import CONFIG_MAPS, MAAS, RBAC, SERVICE_ACCOUNTS, config_map, failure, names, service_account
+from tests.unit.embedded.kubernetes.api import (
+    CONFIG_MAPS,
+    MAAS,
+    RBAC,
+    SERVICE_ACCOUNTS,
+    config_map,
+    failure,
+    names,
+    service_account,
+)
 
 if TYPE_CHECKING:
     from app.embedded.kubernetes import Cluster
-
-    from .api import API
+    from tests.unit.embedded.kubernetes.api import API
 
 GROUP_VERSION = "rbac.authorization.k8s.io/v1"
 REVIEWS = "/apis/authorization.k8s.io/v1"

@@ -2,14 +2,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .api import APPLY, CONFIG_MAPS, MODELS, config_map, failure, model
+from tests.unit.embedded.kubernetes.api import APPLY, CONFIG_MAPS, MODELS, config_map, failure, model
 
 if TYPE_CHECKING:
     import httpx
 
     from app.embedded.kubernetes import Cluster
-
-    from .api import API
+    from tests.unit.embedded.kubernetes.api import API
 
 SETTINGS = f"{CONFIG_MAPS}/settings"
 

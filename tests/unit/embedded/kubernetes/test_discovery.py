@@ -5,8 +5,16 @@ import pytest
 
 from app.embedded.kubernetes import Cluster, User, create_app
 from app.embedded.kubernetes.resources import Catalogue
-
-from .api import API, CONFIG_MAPS, GROUPS, MODELS, SERVICE_ACCOUNTS, config_map, failure, service_account
+from tests.unit.embedded.kubernetes.api import (
+    API,
+    CONFIG_MAPS,
+    GROUPS,
+    MODELS,
+    SERVICE_ACCOUNTS,
+    config_map,
+    failure,
+    service_account,
+)
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
 

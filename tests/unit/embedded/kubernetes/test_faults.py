@@ -4,15 +4,13 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from app.embedded.kubernetes import create_app
-
-from .api import CONFIG_MAPS, MAAS, config_map, failure
+from tests.unit.embedded.kubernetes.api import CONFIG_MAPS, MAAS, config_map, failure
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
     from app.embedded.kubernetes import Cluster
-
-    from .api import API
+    from tests.unit.embedded.kubernetes.api import API
 
 
 async def test_every_request_fails_until_the_fault_is_cleared(api: API, cluster: Cluster) -> None:

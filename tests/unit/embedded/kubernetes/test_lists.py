@@ -6,8 +6,7 @@ import pytest
 
 from app.embedded.kubernetes import Cluster, User
 from app.embedded.kubernetes.selectors import parse_labels
-
-from .api import (
+from tests.unit.embedded.kubernetes.api import (
     API,
     CONFIG_MAPS,
     MODELS,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .api import (
+from tests.unit.embedded.kubernetes.api import (
     CONFIG_MAPS,
     GROUPS,
     LEASES,
@@ -22,8 +22,7 @@ from .api import (
 
 if TYPE_CHECKING:
     from app.embedded.kubernetes import Cluster
-
-    from .api import API
+    from tests.unit.embedded.kubernetes.api import API
 
 
 async def test_a_created_object_gets_its_identity_from_the_server(api: API) -> None:

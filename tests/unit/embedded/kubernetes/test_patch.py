@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app.embedded.kubernetes.patch import strategic_merge_patch
-
-from .api import (
+from tests.unit.embedded.kubernetes.api import (
     CONFIG_MAPS,
     JSON_PATCH,
     MERGE,
@@ -20,7 +19,7 @@ from .api import (
 )
 
 if TYPE_CHECKING:
-    from .api import API
+    from tests.unit.embedded.kubernetes.api import API
 
 SETTINGS = f"{CONFIG_MAPS}/settings"
 

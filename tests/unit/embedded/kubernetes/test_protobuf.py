@@ -6,11 +6,10 @@ import pytest
 
 from app.embedded.kubernetes.errors import APIError
 from app.embedded.kubernetes.protobuf import decode
-
-from .api import CONFIG_MAPS, GROUPS, failure
+from tests.unit.embedded.kubernetes.api import CONFIG_MAPS, GROUPS, failure
 
 if TYPE_CHECKING:
-    from .api import API
+    from tests.unit.embedded.kubernetes.api import API
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 

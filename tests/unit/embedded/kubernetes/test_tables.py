@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app.embedded.kubernetes.tables import human_duration
-
-from .api import (
+from tests.unit.embedded.kubernetes.api import (
     CONFIG_MAPS,
     GROUPS,
     LEASES,
@@ -22,9 +21,8 @@ from .api import (
 
 if TYPE_CHECKING:
     from app.embedded.kubernetes import Cluster
-
-    from .api import API
-    from .conftest import Clock
+    from tests.unit.embedded.kubernetes.api import API
+    from tests.unit.embedded.kubernetes.conftest import Clock
 
 PARTIAL = "application/json;as=PartialObjectMetadata{};v=v1;g=meta.k8s.io"
 

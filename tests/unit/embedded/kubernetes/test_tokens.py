@@ -7,15 +7,14 @@ import pytest
 
 from app.embedded.kubernetes import Cluster, User
 from app.embedded.kubernetes.tokens import generate_key
-
-from .api import MAAS, SERVICE_ACCOUNTS, failure, service_account
-from .conftest import ISSUER, START
+from tests.unit.embedded.kubernetes.api import MAAS, SERVICE_ACCOUNTS, failure, service_account
+from tests.unit.embedded.kubernetes.conftest import ISSUER, START
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-    from .api import API
-    from .conftest import Clock
+    from tests.unit.embedded.kubernetes.api import API
+    from tests.unit.embedded.kubernetes.conftest import Clock
 
 REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
 

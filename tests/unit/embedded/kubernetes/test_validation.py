@@ -4,10 +4,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .api import CONFIG_MAPS, GROUPS, MODELS, RBAC, SECRETS, SERVICE_ACCOUNTS, config_map, failure, model
+from tests.unit.embedded.kubernetes.api import (
+    CONFIG_MAPS,
+    GROUPS,
+    MODELS,
+    RBAC,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+    config_map,
+    failure,
+    model,
+)
 
 if TYPE_CHECKING:
-    from .api import API
+    from tests.unit.embedded.kubernetes.api import API
 
 SUBDOMAIN = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "

@@ -4,12 +4,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from app.embedded.kubernetes import Cluster, User
-
-from .api import CONFIG_MAPS, TABLE, config_map, failure
-from .streams import watching
+from tests.unit.embedded.kubernetes.api import CONFIG_MAPS, TABLE, config_map, failure
+from tests.unit.embedded.kubernetes.streams import watching
 
 if TYPE_CHECKING:
-    from .api import API
+    from tests.unit.embedded.kubernetes.api import API
 
 ALL = "/api/v1/configmaps"
 

@@ -8,7 +8,7 @@ import pytest
 if TYPE_CHECKING:
     import httpx
 
-    from .conftest import SteppedTime
+    from tests.unit.embedded.simulator.conftest import SteppedTime
 
 HELLO = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello, world!"}]
 ANSWER = "Hello! This is granite-7b, simulated. You said: Hello, world!"
