@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi_offline import FastAPIOffline
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_fastapi_instrumentator import Instrumentator
@@ -19,6 +19,7 @@ from app.gateway.authorize import PREFIX, Authorizer
 from app.gateway.identity import identity
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -35,13 +36,16 @@ curl -X POST https://$GATEWAY_URL/maas-api/token -H "Authorization: Bearer $(oc 
 
 def create_public_app(service: Service) -> ASGIApp:
     """The app that people reach through the gateway, on the public port."""
-    app = FastAPI(
+    # Its documentation page brings its own scripts: a cluster may have no way out.
+    app = FastAPIOffline(
         title="MaaS API",
         version="1",
         description=_DESCRIPTION,
         openapi_url="/maas-api/openapi.json",
         docs_url="/maas-api/docs",
         redoc_url=None,
+        static_url="/maas-api/docs/assets",
+        swagger_ui_oauth2_redirect_url="/maas-api/docs/oauth2-redirect",
         redirect_slashes=False,
         separate_input_output_schemas=False,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any
 
 import schemathesis
@@ -45,6 +46,15 @@ async def test_the_documentation_page_is_there(maas: Replica) -> None:
     response = await maas.public.get("/maas-api/docs")
     assert response.status_code == 200
     assert "/maas-api/openapi.json" in response.text
+
+
+async def test_the_documentation_page_needs_nothing_from_elsewhere(maas: Replica) -> None:
+    page = (await maas.public.get("/maas-api/docs")).text
+    sources = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(sources) >= 3
+    for source in sources:
+        assert source.startswith("/maas-api/docs/assets/")
+        assert (await maas.public.get(source)).status_code == 200
 
 
 async def test_schemathesis_finds_nothing(maas: Replica) -> None:
