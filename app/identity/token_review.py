@@ -6,6 +6,7 @@ token among them, is not accepted here (authentication.k8s.io/v1 TokenReview).
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from app.kube.client import KubeClient
 
+_AT_ONCE = 32
 # Kubernetes bounds neither; a header of this size is at what proxies let through.
 _LONGEST_TOKEN = 16 * 1024
 _LONGEST_USERNAME = 1024
@@ -50,6 +52,8 @@ class TokenReviewer:
         self._client = client
         self._maas_users = f"system:serviceaccount:{maas_namespace}:"
         self._time = time
+        # Anybody can send made-up tokens: they must not take every connection from decisions on inference.
+        self._gate = asyncio.Semaphore(_AT_ONCE)
         self._cache: ReviewCache[bytes, User] = ReviewCache(
             name="token", seconds=cache_seconds, entries=cache_entries, clock=clock
         )
@@ -86,14 +90,15 @@ class TokenReviewer:
         await self._cache.close()
 
     async def _ask(self, token: str) -> User:
-        answer = await self._client.review(
-            TOKEN_REVIEWS,
-            {
-                "apiVersion": TOKEN_REVIEWS.api_version,
-                "kind": "TokenReview",
-                "spec": {"token": token},
-            },
-        )
+        async with self._gate:
+            answer = await self._client.review(
+                TOKEN_REVIEWS,
+                {
+                    "apiVersion": TOKEN_REVIEWS.api_version,
+                    "kind": "TokenReview",
+                    "spec": {"token": token},
+                },
+            )
         status: dict[str, Any] = answer.get("status") or {}
         user: dict[str, Any] = status.get("user") or {}
         username = user.get("username")

@@ -94,7 +94,7 @@ def stream(*lines: bytes, hold: bool = True) -> Any:
 
 
 @asynccontextmanager
-async def scripted(server: Answering, directory: Path) -> AsyncIterator[KubeClient]:
+async def scripted(server: Answering, directory: Path, *, connections: int = 10) -> AsyncIterator[KubeClient]:
     """A client for the server, which runs for as long as the context lasts."""
     methods = ["GET", "POST", "PATCH", "DELETE"]
     app = Starlette(routes=[Route("/{path:path}", server.answer, methods=methods)])
@@ -114,7 +114,7 @@ async def scripted(server: Answering, directory: Path) -> AsyncIterator[KubeClie
         client = await connect(
             str(kubeconfig),
             timeout_seconds=2,
-            connections=10,
+            connections=connections,
             observe=lambda *_: None,
             random=random.Random(1),  # noqa: S311  # spreads retries
         )
