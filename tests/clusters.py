@@ -12,6 +12,7 @@ from app.embedded.kubeconfig import write_kubeconfig
 from app.embedded.kubernetes import Cluster, User, create_app
 from app.kube.client import KubeClient, connect
 from app.serving import Listener, bind, serving
+from tests.loopback import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,7 +74,8 @@ class DoubleCluster:
         self.admin: KubeClient
 
     async def start(self) -> None:
-        self._listener = bind("cluster", "127.0.0.1", 0)
+        # Not port 0: while it is paused, an outgoing connection could take such a port.
+        self._listener = bind("cluster", "127.0.0.1", free_port())
         await self._serve()
         self.admin = await admin_client(self.kubeconfig(ADMIN_TOKEN))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -47,3 +48,16 @@ async def serve(app: ASGIApp) -> AsyncIterator[Address]:
         finally:
             server.should_exit = True
             await task
+
+
+def free_port() -> int:
+    """A port that nobody listens on, for a program that has to be told its port.
+
+    The kernel's own choice (port 0) comes from the range that it also gives to outgoing connections, one of
+    which could take the port before the program listens on it. Below that range only listeners are.
+    """
+    while True:
+        number = random.randrange(20_000, 32_768)  # noqa: S311  # so that two test runs differ
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", number))
+            return number

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.compose import LOOPBACK, data_plane, free_port
+from tests.e2e.compose import LOOPBACK, data_plane
 from tests.e2e.containers import Container
+from tests.loopback import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

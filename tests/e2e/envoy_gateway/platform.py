@@ -19,10 +19,10 @@ from app.lifespan import running
 from app.main import create_gateway_app, create_public_app
 from app.serving import bind, serving
 from app.settings import Settings
-from tests.e2e.compose import free_port
 from tests.e2e.envoy_gateway.machine import envoy_gateway, only_envoy_gateway
 from tests.e2e.envoy_gateway.standalone import rendered, standalone
 from tests.e2e.stubs import Model
+from tests.loopback import free_port
 from tests.workspace import Caller, eventually
 
 if TYPE_CHECKING:

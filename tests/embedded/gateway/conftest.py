@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import ssl
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -10,10 +11,10 @@ import pytest
 
 from app.embedded.gateway import LocalGateway
 from tests.embedded.gateway.stubs import Stub, authorize, says
-from tests.loopback import listening, serve
+from tests.loopback import serve
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -72,10 +73,11 @@ def backends(running_backends: Backends) -> Backends:
 
 
 @pytest.fixture
-def closed_port() -> tuple[str, int]:
-    with listening() as listener:
-        address: tuple[str, int] = listener.getsockname()
-    return address
+def closed_port() -> Iterator[tuple[str, int]]:
+    """An address that refuses connections: bound, so that nobody else gets it, and not listened on."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()
 
 
 @pytest.fixture

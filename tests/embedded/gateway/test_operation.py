@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from app.embedded.gateway import EnvoyStartError, LocalGateway, PortTakenError
-from tests.loopback import listening
+from tests.loopback import free_port, listening
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,10 +112,11 @@ async def test_the_access_log_has_a_json_line_per_request_and_no_token(
 
 
 async def test_the_admin_interface_shows_but_changes_nothing(
-    running: Running, closed_port: tuple[str, int]
+    running: Running,
 ) -> None:
-    async with running(admin=closed_port) as stage, httpx.AsyncClient(trust_env=False) as admin:
-        url = "http://{}:{}".format(*closed_port)
+    port = free_port()
+    async with running(admin=("127.0.0.1", port)) as stage, httpx.AsyncClient(trust_env=False) as admin:
+        url = f"http://127.0.0.1:{port}"
 
         assert (await admin.get(f"{url}/stats/prometheus")).status_code == 200
         for path in ("/quitquitquit", "/config_dump", "/runtime_modify?a=b", "/certs"):
