@@ -29,6 +29,10 @@ logger = logging.getLogger(__name__)
 _TOMBSTONE_SECONDS = 300
 
 
+def _age(token: MaasToken) -> tuple[int, str]:
+    return token.created_at, token.id
+
+
 @dataclass(frozen=True, slots=True)
 class _Tombstone:
     """Nothing up to `version` is believed of this uid; infinite if this replica itself revoked the token."""
@@ -62,12 +66,11 @@ class Inventory:
 
     def of_owner(self, owner: str) -> list[MaasToken]:
         """All tokens of a user, oldest first."""
-        tokens = self._by_owner.get(owner)
-        return sorted(tokens.values(), key=lambda token: (token.created_at, token.id)) if tokens else []
+        return sorted(self._by_owner.get(owner, {}).values(), key=_age)
 
     def all(self) -> list[MaasToken]:
-        """All tokens, by id."""
-        return sorted(self._by_id.values(), key=lambda token: token.id)
+        """All tokens, oldest first."""
+        return sorted(self._by_id.values(), key=_age)
 
     def was_revoked(self, uid: str) -> bool:
         """Whether this replica itself revoked the token a short while ago."""
