@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.clusters import RealCluster
 from tests.control_plane import GROUP_CRD, MODEL_CRDS, Binaries, ControlPlane, find_binaries, missing_tools
 
 if TYPE_CHECKING:
@@ -41,3 +42,12 @@ async def control_plane(binaries: Binaries) -> AsyncIterator[ControlPlane]:
     async with ControlPlane(binaries) as started:
         await started.install_crds([*MODEL_CRDS, GROUP_CRD])
         yield started
+
+
+@pytest.fixture(scope="session")
+async def real_cluster(control_plane: ControlPlane) -> AsyncIterator[RealCluster]:
+    """The same control plane as a cluster that a test may change and disturb."""
+    made = RealCluster(control_plane)
+    await made.start()
+    yield made
+    await made.stop()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,15 +15,16 @@ import yaml
 
 from tests.control_plane import CRDS, ControlPlane
 from tests.kubectl import Kubectl
+from tests.kustomize import MANIFESTS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from tests.control_plane import Binaries
 
 pytestmark = pytest.mark.cluster
 
-MANIFESTS = Path(__file__).parents[2] / "manifests"
 KUSTOMIZATIONS = {
     path.parent: yaml.safe_load(path.read_text()) for path in MANIFESTS.rglob("kustomization.yaml")
 }

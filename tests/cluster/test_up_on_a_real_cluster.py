@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from tests.clusters import RealCluster
 from tests.kubectl import Kubectl
 from tests.maasctl import chat, environment, maasctl, up
 from tests.workspace import FREE, PREMIUM, Caller, Workspace, eventually
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from tests.clusters import RealCluster
     from tests.control_plane import ControlPlane
     from tests.maasctl import Maasctl, Up
 
@@ -25,14 +25,6 @@ pytestmark = pytest.mark.cluster
 
 # What the issue promises for a change to be in force.
 PROMISED_SECONDS = 1
-
-
-@pytest.fixture
-async def real_cluster(control_plane: ControlPlane) -> AsyncIterator[RealCluster]:
-    made = RealCluster(control_plane)
-    await made.start()
-    yield made
-    await made.stop()
 
 
 @pytest.fixture

@@ -6,27 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.clusters import DoubleCluster, RealCluster
+from tests.clusters import DoubleCluster
 from tests.workspace import Replica, Workspace, replica
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tests.clusters import TestCluster
-    from tests.control_plane import ControlPlane
 
 
 @pytest.fixture(scope="session")
 async def double_cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TestCluster]:
     made = DoubleCluster(tmp_path_factory.mktemp("double"))
-    await made.start()
-    yield made
-    await made.stop()
-
-
-@pytest.fixture(scope="session")
-async def real_cluster(control_plane: ControlPlane) -> AsyncIterator[TestCluster]:
-    made = RealCluster(control_plane)
     await made.start()
     yield made
     await made.stop()

@@ -11,7 +11,8 @@ import yaml
 from app.settings import Settings
 from app.tiers.group import tier_group
 from app.tiers.parser import parse_mapping
-from tests.unit.test_manifests import MANIFESTS, PROJECT, rendered
+from tests.kustomize import MANIFESTS, rendered
+from tests.unit.test_manifests import PROJECT
 
 OVERLAY = MANIFESTS / "overlays" / "kubernetes"
 MODELS = MANIFESTS / "models"

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 import tomllib
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +10,13 @@ import yaml
 from app.settings import Settings
 from app.tiers.parser import parse_mapping
 from app.tokens.record import MANAGED_BY, MANAGED_BY_LABEL
+from tests.kustomize import MANIFESTS, rendered
 
 ROOT = Path(__file__).parents[2]
-MANIFESTS = ROOT / "manifests"
 BASE = MANIFESTS / "base"
 RENDERED = [BASE, MANIFESTS / "overlays" / "kubernetes"]
 CLUSTER_WIDE = {"Namespace", "ClusterRole", "ClusterRoleBinding", "GatewayClass"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-
-
-@cache
-def rendered(directory: Path) -> tuple[dict[str, Any], ...]:
-    kubectl = Path(sys.executable).with_name("kubectl")
-    result = subprocess.run(
-        [kubectl, "kustomize", directory], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert result.returncode == 0, result.stderr
-    assert not result.stderr, "kustomize warns"
-    return tuple(yaml.safe_load_all(result.stdout))
 
 
 def the(kind: str) -> dict[str, Any]:

@@ -2,10 +2,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,26 +10,17 @@ import yaml
 from app.settings import Settings
 from app.tiers.group import tier_group
 from app.tiers.parser import parse_mapping
+from tests.kustomize import MANIFESTS, rendered
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from app.tiers.mapping import TierMapping
 
-MANIFESTS = Path(__file__).parents[2] / "manifests"
 OVERLAY = MANIFESTS / "overlays" / "openshift"
 PLATFORM = MANIFESTS / "platform" / "kuadrant"
 COMPONENTS = MANIFESTS / "components"
 BEHIND_A_TOKEN = ["maas-inference", "maas-models"]
-
-
-@cache
-def rendered(directory: Path) -> tuple[dict[str, Any], ...]:
-    kubectl = Path(sys.executable).with_name("kubectl")
-    result = subprocess.run(
-        [kubectl, "kustomize", directory], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert result.returncode == 0, result.stderr
-    assert not result.stderr, "kustomize warns"
-    return tuple(yaml.safe_load_all(result.stdout))
 
 
 def the(kind: str, name: str, directory: Path = OVERLAY) -> dict[str, Any]:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
+from tests.kustomize import MANIFESTS, rendered
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-MANIFESTS = Path(__file__).parents[2] / "manifests"
 FILES = sorted(
     path for path in MANIFESTS.rglob("*") if path.is_file() and not path.is_relative_to(MANIFESTS / "compose")
 )
@@ -89,11 +88,7 @@ def test_patches_and_replacements_find_their_place_by_name(path: Path) -> None:
 def test_every_image_has_a_version(path: Path) -> None:
     if kustomization(path)["kind"] == "Component":
         return
-    kubectl = Path(sys.executable).with_name("kubectl")
-    rendered = subprocess.run(
-        [kubectl, "kustomize", path.parent], capture_output=True, text=True, check=True, timeout=60
-    )
-    for document in yaml.safe_load_all(rendered.stdout):
+    for document in rendered(path.parent):
         for image in values(document, "image"):
             assert re.search(r"[^/]:(?!latest$)[^/]+$|@sha256:", image), image
 

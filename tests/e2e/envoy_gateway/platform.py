@@ -20,8 +20,9 @@ from app.main import create_gateway_app, create_public_app
 from app.serving import bind, serving
 from app.settings import Settings
 from tests.e2e.envoy_gateway.machine import envoy_gateway, only_envoy_gateway
-from tests.e2e.envoy_gateway.standalone import rendered, standalone
+from tests.e2e.envoy_gateway.standalone import standalone
 from tests.e2e.stubs import Model
+from tests.kustomize import MANIFESTS, rendered
 from tests.loopback import free_port
 from tests.workspace import Caller, eventually
 
@@ -94,8 +95,8 @@ async def platform(program: Path, directory: Path, *, away: str | None = None) -
         directory: where files go.
         away: what does not answer: `gateway`, the gateway app, or a model.
     """
-    overlay = rendered("overlays/kubernetes")
-    models = [document for model in MODELS for document in rendered(f"models/{model}")]
+    overlay = rendered(MANIFESTS / "overlays" / "kubernetes")
+    models = [document for model in MODELS for document in rendered(MANIFESTS / "models" / model)]
     listeners = {name: bind(name, _LOOPBACK, 0) for name in ("cluster", "public", "gateway", *MODELS)}
     ports = {name: listener.port for name, listener in listeners.items()}
     services = {("maas-api", 8080): ports["public"], ("maas-api", 8081): ports["gateway"]}

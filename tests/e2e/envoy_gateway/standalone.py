@@ -11,31 +11,18 @@ from __future__ import annotations
 
 import base64
 import copy
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
-MANIFESTS = Path(__file__).parents[3] / "manifests"
 ENVOY_VERSION = "1.40.0"
 
 _GROUPS = ("gateway.networking.k8s.io/", "gateway.envoyproxy.io/")
 _LOOPBACK = "127.0.0.1"
 
 Address = tuple[str, int]
-
-
-def rendered(directory: str) -> list[dict[str, Any]]:
-    """The documents of a kustomization below `manifests`."""
-    kubectl = Path(sys.executable).with_name("kubectl")
-    command = [str(kubectl), "kustomize", str(MANIFESTS / directory)]
-    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-    return list(yaml.safe_load_all(output))
 
 
 def standalone(

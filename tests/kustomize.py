@@ -1,0 +1,25 @@
+"""The shipped manifests, rendered as `kubectl kustomize` renders them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+MANIFESTS = Path(__file__).parents[1] / "manifests"
+
+
+@cache
+def rendered(directory: Path) -> tuple[dict[str, Any], ...]:
+    """The documents of a kustomization; they are shared, so nobody may change them."""
+    kubectl = Path(sys.executable).with_name("kubectl")
+    result = subprocess.run(
+        [kubectl, "kustomize", directory], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert result.returncode == 0, result.stderr
+    assert not result.stderr, "kustomize warns"
+    return tuple(yaml.safe_load_all(result.stdout))
