@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.kube.backoff import Backoff
 from app.kube.client import connect
 from app.kube.errors import KubeError
 from app.observability.metrics import Metrics
+from app.reconcilers.running import run_all
 from app.service import Service, build
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
 
     from app.settings import Settings
 
@@ -48,16 +50,36 @@ async def running(settings: Settings, *, metrics: Metrics | None = None) -> Asyn
             for reflector in service.reflectors
         ]
         tasks.append(asyncio.create_task(_keep_keys(service, Backoff(chance)), name="signing keys"))
+        leading = asyncio.create_task(_lead(service, chance), name="leader election")
         try:
             yield service
         finally:
-            for task in reversed(tasks):
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            # First, while everything that reconcilers stand on still runs: the next leader need not wait.
+            await _end(leading)
+            await _end(*tasks)
             await service.access_reviewer.close()
             await service.token_reviewer.close()
     finally:
         await client.close()
+
+
+async def _lead(service: Service, chance: random.Random) -> None:
+    """Run the reconcilers while this replica leads; always, if there is no election."""
+
+    def reconcile() -> Coroutine[Any, Any, None]:
+        return run_all(service.reconcilers, random=chance, clock=time.monotonic)
+
+    if service.settings.leader.enabled:
+        await service.election.run(reconcile)
+    else:
+        service.metrics.observe_leader(leading=True)
+        await reconcile()
+
+
+async def _end(*tasks: asyncio.Task[Any]) -> None:
+    for task in reversed(tasks):
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _keep_keys(service: Service, backoff: Backoff) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import socket
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +12,7 @@ from app.identity.access_review import AccessReviewer
 from app.identity.token_review import TokenReviewer
 from app.kube.backoff import Backoff
 from app.kube.freshness import Freshness
+from app.kube.leader import LeaderElection
 from app.kube.reflector import Reflector
 from app.kube.resources import CONFIG_MAPS, SERVICE_ACCOUNTS
 from app.models.access import ModelAccess
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from app.kube.reflector import Sink
     from app.kube.resources import Resource
     from app.observability.metrics import Metrics
+    from app.reconcilers.running import Reconciler
     from app.settings import Settings
 
 
@@ -41,6 +45,8 @@ class Service:
     Attributes:
         decisions: freshness of what every decision is made from: tokens and the mapping.
         reflectors: all of them, those of the models too.
+        reconcilers: what only the leader runs.
+        election: this replica's candidature.
     """
 
     settings: Settings
@@ -58,6 +64,8 @@ class Service:
     revoker: Revoker
     decisions: Freshness
     reflectors: tuple[Reflector[Any], ...]
+    reconcilers: tuple[Reconciler, ...]
+    election: LeaderElection
 
 
 def build(
@@ -152,6 +160,21 @@ def build(
         revoker=Revoker(client, inventory, namespace=settings.namespace),
         decisions=Freshness(decisive, staleness_seconds=kube.staleness_seconds),
         reflectors=(*decisive, *models),
+        reconcilers=(),
+        election=LeaderElection(
+            client,
+            name=settings.leader.lease,
+            namespace=settings.namespace,
+            # Also of two processes on one host, and of one that was killed and started again.
+            identity=f"{socket.gethostname()}_{secrets.token_hex(4)}",
+            lease_seconds=settings.leader.lease_seconds,
+            renew_seconds=settings.leader.renew_seconds,
+            retry_seconds=settings.leader.retry_seconds,
+            clock=clock,
+            time=now,
+            random=random,
+            observe=metrics.observe_leader,
+        ),
     )
     signing_keys.subscribe(service.verifier.forget)
     metrics.watch_live_tokens(inventory.__len__)

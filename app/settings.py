@@ -95,6 +95,26 @@ class GatewaySettings(_Group):
     verified_entries: int = Field(100_000, gt=0, description="Verified signatures kept at most.")
 
 
+class LeaderSettings(_Group):
+    """How replicas agree on the one whose reconcilers run."""
+
+    enabled: bool = Field(
+        True, description="Elect a leader; without that, every replica runs the reconcilers."
+    )
+    lease: str = Field("maas-api", min_length=1, description="Name of the Lease.")
+    lease_seconds: float = Field(
+        15, ge=1, le=300, description="How long a leader that says nothing is waited for."
+    )
+    renew_seconds: Seconds = Field(10, description="How long a leader goes on without having renewed.")
+    retry_seconds: Seconds = Field(2, description="Longest pause between two tries to renew or to take over.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.retry_seconds < self.renew_seconds < self.lease_seconds:
+            raise ValueError("retry_seconds < renew_seconds < lease_seconds does not hold")
+        return self
+
+
 class LogSettings(_Group):
     """What is logged, and how."""
 
@@ -129,4 +149,5 @@ class Settings(BaseSettings):
     tiers: TierSettings = TierSettings()
     models: ModelSettings = ModelSettings()
     gateway: GatewaySettings = GatewaySettings()
+    leader: LeaderSettings = LeaderSettings()
     log: LogSettings = LogSettings()

@@ -100,6 +100,17 @@ class KubeClient:
             "patch", "PATCH", resource, path, body=body, content_type="application/merge-patch+json"
         )
 
+    async def update(
+        self, resource: Resource, name: str, body: JsonObject, *, namespace: str | None = None
+    ) -> JsonObject:
+        """Replace an object by `body`; never repeated by itself.
+
+        Raises:
+            KubeConflictError: the object is no longer of the resourceVersion that is in `body`.
+        """
+        path = resource.path(namespace=namespace, name=name)
+        return await self._call("update", "PUT", resource, path, body=body)
+
     async def delete(
         self, resource: Resource, name: str, *, namespace: str | None = None, uid: str | None = None
     ) -> None:

@@ -1,4 +1,4 @@
-"""Times as the Kubernetes API writes them (metav1.Time: RFC 3339, UTC, whole seconds)."""
+"""Times as the Kubernetes API writes them (RFC 3339 in UTC): metav1.Time and metav1.MicroTime."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from datetime import UTC, datetime
 def timestamp(seconds: int) -> str:
     """Seconds since the epoch as Kubernetes writes a time, such as ``2026-01-28T00:00:00Z``."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def micro_timestamp(seconds: float) -> str:
+    """Seconds since the epoch as Kubernetes writes a metav1.MicroTime: always six digits after the point."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def epoch(text: str) -> int:

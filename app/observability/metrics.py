@@ -60,6 +60,15 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.leader = Gauge(
+            "maas_leader", "1 if this replica is the leader, whose reconcilers run.", registry=self.registry
+        )
+        self.leader_transitions = Counter(
+            "maas_leader_transitions",
+            "How often this replica became the leader or ceased to be.",
+            registry=self.registry,
+        )
+
     def observe_kube_call(self, verb: str, resource: str, status: int, seconds: float) -> None:
         """Take note of one call to the Kubernetes API."""
         self.kube_seconds.labels(verb, resource, str(status)).observe(seconds)
@@ -72,6 +81,11 @@ class Metrics:
         """Take note of the mapping in force and whether the ConfigMap's present content is it."""
         self.mapping_generation.set(generation)
         self.mapping_valid.set(valid)
+
+    def observe_leader(self, *, leading: bool) -> None:
+        """Take note that this replica became the leader, or ceased to be."""
+        self.leader.set(leading)
+        self.leader_transitions.inc()
 
     def watch_live_tokens(self, count: Callable[[], int]) -> None:
         """Show `count()` as the number of live tokens whenever the metrics are read."""

@@ -51,6 +51,8 @@ def kind(field: FieldInfo) -> str:
     """What may be given, in the words of docs/settings.md."""
     if get_origin(field.annotation) is Literal:
         return ", ".join(f"`{choice}`" for choice in get_args(field.annotation))
+    if field.annotation is bool:
+        return "`true`, `false`"
     name = {int: "whole number", float: "number"}.get(cast("type", field.annotation), "text")
     bounds = {type(bound): bound for bound in field.metadata}
     for bound, attribute, words in (
@@ -77,6 +79,8 @@ def settings() -> Iterator[list[str]]:
 
 def row(variable: str, field: FieldInfo) -> list[str]:
     default = "none" if field.default is None else f"`{field.default}`"
+    if isinstance(field.default, bool):
+        default = default.lower()
     return [variable, kind(field), default, str(field.description)]
 
 

@@ -96,7 +96,7 @@ def stream(*lines: bytes, hold: bool = True) -> Any:
 @asynccontextmanager
 async def scripted(server: Answering, directory: Path, *, connections: int = 10) -> AsyncIterator[KubeClient]:
     """A client for the server, which runs for as long as the context lasts."""
-    methods = ["GET", "POST", "PATCH", "DELETE"]
+    methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
     app = Starlette(routes=[Route("/{path:path}", server.answer, methods=methods)])
     listener = bind("scripted", "127.0.0.1", 0)
     kubeconfig = directory / "kubeconfig"

@@ -1,0 +1,1 @@
+"""What makes the cluster match what is wanted; only the leader's reconcilers run."""

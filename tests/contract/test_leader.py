@@ -1,0 +1,202 @@
+"""Leader election: one at a time, whatever happens to leader, API server, clocks and Lease."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from app.kube.client import KubeClient, connect
+from app.kube.leader import LeaderElection
+from app.kube.resources import LEASES
+from tests.workspace import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.workspace import Workspace
+
+# As short as whole seconds, which is what Kubernetes knows, allow.
+LEASE, RENEW, RETRY = 3.0, 1.5, 0.4
+
+
+@dataclass
+class Acting:
+    """When each candidate has acted: pairs of identity and one moment of its work."""
+
+    moments: list[tuple[str, float]] = field(default_factory=list)
+    now: set[str] = field(default_factory=set)
+    together: list[set[str]] = field(default_factory=list)
+
+    async def work(self, identity: str) -> None:
+        self.now.add(identity)
+        try:
+            while True:
+                if len(self.now) > 1:
+                    self.together.append(set(self.now))
+                self.moments.append((identity, time.monotonic()))
+                await asyncio.sleep(0.005)
+        finally:
+            # It takes a moment to end, as real work does.
+            await asyncio.sleep(0.05)
+            self.now.discard(identity)
+
+    def last(self, identity: str) -> float:
+        return max(moment for who, moment in self.moments if who == identity)
+
+    def first(self, identity: str) -> float:
+        return min(moment for who, moment in self.moments if who == identity)
+
+
+class Candidate:
+    """A replica that stands for election in a workspace."""
+
+    def __init__(
+        self, client: KubeClient, workspace: Workspace, acting: Acting, identity: str, *, skew: float = 0
+    ) -> None:
+        self.identity = identity
+        self.observed: list[bool] = []
+        self._acting = acting
+        self._task: asyncio.Task[None] | None = None
+        self.election = LeaderElection(
+            client,
+            name="maas-api",
+            namespace=workspace.namespace,
+            identity=identity,
+            lease_seconds=LEASE,
+            renew_seconds=RENEW,
+            retry_seconds=RETRY,
+            # Monotonic clocks of two machines have nothing to do with each other either.
+            clock=lambda: time.monotonic() + 7 * skew,
+            time=lambda: time.time() + skew,
+            random=random.Random(identity),  # noqa: S311  # spreads tries
+            observe=lambda *, leading: self.observed.append(leading),
+        )
+
+    @property
+    def leads(self) -> bool:
+        return self.election.leading and self.identity in self._acting.now
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(
+            self.election.run(lambda: self._acting.work(self.identity)), name=f"election {self.identity}"
+        )
+
+    async def shut_down(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+
+@dataclass
+class Electing:
+    """Candidates of one workspace, with clients of their own."""
+
+    workspace: Workspace
+    stack: AsyncExitStack
+    acting: Acting = field(default_factory=Acting)
+
+    async def candidate(self, identity: str, *, started: bool = True, **options: Any) -> Candidate:
+        client = await connect(
+            str(await self.workspace.service_kubeconfig()),
+            # Longer than any lease here: what bounds a call is the time that is left.
+            timeout_seconds=30,
+            connections=10,
+            observe=lambda *_: None,
+            random=random.Random(1),  # noqa: S311  # spreads retries
+        )
+        self.stack.push_async_callback(client.close)
+        made = Candidate(client, self.workspace, self.acting, identity, **options)
+        self.stack.push_async_callback(made.shut_down)
+        if started:
+            made.start()
+        return made
+
+    async def leader(self, identity: str, **options: Any) -> Candidate:
+        made = await self.candidate(identity, **options)
+        await eventually(lambda: made.leads, seconds=10)
+        return made
+
+    async def lease(self) -> dict[str, Any]:
+        admin = self.workspace.cluster.admin
+        return await admin.get(LEASES, "maas-api", namespace=self.workspace.namespace)
+
+    async def edit(self, **spec: Any) -> None:
+        admin = self.workspace.cluster.admin
+        await admin.merge_patch(LEASES, "maas-api", {"spec": spec}, namespace=self.workspace.namespace)
+
+
+@pytest.fixture
+async def electing(workspace: Workspace) -> AsyncIterator[Electing]:
+    async with AsyncExitStack() as stack:
+        made = Electing(workspace, stack)
+        yield made
+    assert not made.acting.together
+
+
+async def test_one_of_two_leads_and_the_lease_tells_who(electing: Electing) -> None:
+    first = await electing.leader("first")
+    second = await electing.candidate("second")
+
+    await eventually(lambda: second.election.leader == "first")
+    spec = (await electing.lease())["spec"]
+    assert (spec["holderIdentity"], spec["leaseDurationSeconds"]) == ("first", 3)
+    assert spec["leaseTransitions"] == 0
+
+    async def renewed() -> bool:
+        now = (await electing.lease())["spec"]
+        return bool(now["renewTime"] != spec["renewTime"] and now["acquireTime"] == spec["acquireTime"])
+
+    await eventually(renewed)
+    assert first.leads
+    assert not second.observed
+
+
+async def test_candidates_that_start_together_do_not_both_lead(electing: Electing) -> None:
+    candidates = [await electing.candidate(f"number-{number}", started=False) for number in range(5)]
+    for candidate in candidates:
+        candidate.start()
+
+    await eventually(lambda: any(candidate.leads for candidate in candidates))
+    (leader,) = {candidate.identity for candidate in candidates if candidate.leads}
+    await eventually(lambda: all(candidate.election.leader == leader for candidate in candidates))
+
+
+async def test_a_leader_that_is_shut_down_is_followed_at_once(electing: Electing) -> None:
+    first = await electing.leader("first")
+    second = await electing.candidate("second")
+    await eventually(lambda: second.election.leader == "first")
+
+    await first.shut_down()
+    ended = time.monotonic()
+    assert "first" not in electing.acting.now
+    assert first.observed == [True, False]
+    await eventually(lambda: second.leads)
+
+    # One pause of the second, and its calls; far from the lease's three seconds.
+    assert electing.acting.first("second") - ended < RETRY + 0.5
+    assert (await electing.lease())["spec"]["leaseTransitions"] == 1
+
+
+async def test_a_released_lease_names_nobody(electing: Electing) -> None:
+    first = await electing.leader("first")
+    await first.shut_down()
+
+    spec = (await electing.lease())["spec"]
+    assert not spec.get("holderIdentity")
+    assert first.election.leader == ""
+
+
+async def test_a_candidate_that_is_shut_down_leaves_the_leader_alone(electing: Electing) -> None:
+    first = await electing.leader("first")
+    second = await electing.candidate("second")
+    await eventually(lambda: second.election.leader == "first")
+    await second.shut_down()
+
+    assert (await electing.lease())["spec"]["holderIdentity"] == "first"
+    assert first.leads
