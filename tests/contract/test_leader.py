@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app.kube.client import KubeClient, connect
+from app.kube.errors import KubeNotFoundError
 from app.kube.leader import LeaderElection
 from app.kube.resources import LEASES
+from tests.link import Link, link
 from tests.workspace import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from tests.clusters import TestCluster
     from tests.workspace import Workspace
 
 # As short as whole seconds, which is what Kubernetes knows, allow.
@@ -57,9 +60,17 @@ class Candidate:
     """A replica that stands for election in a workspace."""
 
     def __init__(
-        self, client: KubeClient, workspace: Workspace, acting: Acting, identity: str, *, skew: float = 0
+        self,
+        client: KubeClient,
+        network: Link,
+        workspace: Workspace,
+        acting: Acting,
+        identity: str,
+        *,
+        skew: float = 0,
     ) -> None:
         self.identity = identity
+        self.network = network
         self.observed: list[bool] = []
         self._acting = acting
         self._task: asyncio.Task[None] | None = None
@@ -102,8 +113,9 @@ class Electing:
     acting: Acting = field(default_factory=Acting)
 
     async def candidate(self, identity: str, *, started: bool = True, **options: Any) -> Candidate:
+        network = await self.stack.enter_async_context(link(await self.workspace.service_kubeconfig()))
         client = await connect(
-            str(await self.workspace.service_kubeconfig()),
+            str(network.kubeconfig),
             # Longer than any lease here: what bounds a call is the time that is left.
             timeout_seconds=30,
             connections=10,
@@ -111,11 +123,18 @@ class Electing:
             random=random.Random(1),  # noqa: S311  # spreads retries
         )
         self.stack.push_async_callback(client.close)
-        made = Candidate(client, self.workspace, self.acting, identity, **options)
+        made = Candidate(client, network, self.workspace, self.acting, identity, **options)
         self.stack.push_async_callback(made.shut_down)
         if started:
             made.start()
         return made
+
+    async def two(self, **options: Any) -> tuple[Candidate, Candidate]:
+        """A leader, and one who would be."""
+        first = await self.leader("first", **options)
+        second = await self.candidate("second")
+        await eventually(lambda: second.election.leader == "first")
+        return first, second
 
     async def leader(self, identity: str, **options: Any) -> Candidate:
         made = await self.candidate(identity, **options)
@@ -125,6 +144,27 @@ class Electing:
     async def lease(self) -> dict[str, Any]:
         admin = self.workspace.cluster.admin
         return await admin.get(LEASES, "maas-api", namespace=self.workspace.namespace)
+
+    async def uid(self) -> str | None:
+        try:
+            uid: str = (await self.lease())["metadata"]["uid"]
+        except KubeNotFoundError:
+            return None
+        return uid
+
+    async def create(self, spec: dict[str, Any] | None) -> None:
+        lease = {"apiVersion": LEASES.api_version, "kind": "Lease", "metadata": {"name": "maas-api"}}
+        if spec is not None:
+            lease["spec"] = spec
+        await self.workspace.cluster.admin.create(LEASES, lease, namespace=self.workspace.namespace)
+
+    async def delete(self) -> None:
+        await self.workspace.cluster.admin.delete(LEASES, "maas-api", namespace=self.workspace.namespace)
+
+    async def annotate(self, note: str) -> None:
+        patch = {"metadata": {"annotations": {"note": note}}}
+        admin = self.workspace.cluster.admin
+        await admin.merge_patch(LEASES, "maas-api", patch, namespace=self.workspace.namespace)
 
     async def edit(self, **spec: Any) -> None:
         admin = self.workspace.cluster.admin
@@ -140,10 +180,8 @@ async def electing(workspace: Workspace) -> AsyncIterator[Electing]:
 
 
 async def test_one_of_two_leads_and_the_lease_tells_who(electing: Electing) -> None:
-    first = await electing.leader("first")
-    second = await electing.candidate("second")
+    first, second = await electing.two()
 
-    await eventually(lambda: second.election.leader == "first")
     spec = (await electing.lease())["spec"]
     assert (spec["holderIdentity"], spec["leaseDurationSeconds"]) == ("first", 3)
     assert spec["leaseTransitions"] == 0
@@ -168,9 +206,7 @@ async def test_candidates_that_start_together_do_not_both_lead(electing: Electin
 
 
 async def test_a_leader_that_is_shut_down_is_followed_at_once(electing: Electing) -> None:
-    first = await electing.leader("first")
-    second = await electing.candidate("second")
-    await eventually(lambda: second.election.leader == "first")
+    first, second = await electing.two()
 
     await first.shut_down()
     ended = time.monotonic()
@@ -193,10 +229,144 @@ async def test_a_released_lease_names_nobody(electing: Electing) -> None:
 
 
 async def test_a_candidate_that_is_shut_down_leaves_the_leader_alone(electing: Electing) -> None:
-    first = await electing.leader("first")
-    second = await electing.candidate("second")
-    await eventually(lambda: second.election.leader == "first")
+    first, second = await electing.two()
     await second.shut_down()
 
     assert (await electing.lease())["spec"]["holderIdentity"] == "first"
     assert first.leads
+
+
+async def test_a_leader_that_is_cut_off_stops_before_another_acts(electing: Electing) -> None:
+    first, second = await electing.two()
+
+    first.network.fall_silent()
+    silent = time.monotonic()
+    await eventually(lambda: second.leads, seconds=15)
+    assert not first.election.leading
+    # It renewed before the silence, so it has stopped well before anybody's lease can have run out.
+    assert electing.acting.last("first") - silent < LEASE
+    assert electing.acting.last("first") < electing.acting.first("second")
+
+    # What it sent before, its last renewal perhaps, arrives now; and it learns who leads.
+    first.network.speak()
+    await eventually(lambda: first.election.leader == "second", seconds=15)
+    assert second.leads
+    assert first.observed == [True, False]
+
+
+async def test_a_cut_off_leader_that_nobody_followed_leads_again(electing: Electing) -> None:
+    first = await electing.leader("first")
+    first.network.fall_silent()
+    await eventually(lambda: not first.leads, seconds=15)
+    first.network.speak()
+    await eventually(lambda: first.leads, seconds=15)
+
+    spec = (await electing.lease())["spec"]
+    assert (spec["holderIdentity"], spec["leaseTransitions"]) == ("first", 0)
+
+
+async def test_a_clock_that_is_an_hour_off_changes_nothing(electing: Electing) -> None:
+    """The leader's clock is behind, so that its lease looks as if it had run out long ago."""
+    first, second = await electing.two(skew=-3600)
+    third = await electing.candidate("third", skew=3600)
+    await eventually(lambda: third.election.leader == "first")
+
+    first.network.fall_silent()
+    silent = time.monotonic()
+    await eventually(lambda: second.leads or third.leads, seconds=15)
+    follower = second if second.leads else third
+    # Not sooner than its lease ran out, which it renewed at most a pause and a call before.
+    assert electing.acting.first(follower.identity) - silent > LEASE - RETRY - 1
+    await eventually(lambda: first.election.leading is False)
+
+
+async def test_while_the_api_server_is_away_nobody_leads_and_when_it_is_back_one_does(
+    electing: Electing, cluster: TestCluster
+) -> None:
+    first, second = await electing.two()
+    await cluster.pause()
+    gone = time.monotonic()
+    try:
+        await eventually(lambda: not electing.acting.now, seconds=15)
+        assert electing.acting.last("first") - gone < LEASE
+        assert not second.observed
+    finally:
+        await cluster.resume()
+    await eventually(lambda: first.leads or second.leads, seconds=30)
+
+
+async def test_while_the_api_server_is_silent_nobody_leads_and_when_it_speaks_one_does(
+    electing: Electing, cluster: TestCluster
+) -> None:
+    first, second = await electing.two()
+    await cluster.fall_silent()
+    silent = time.monotonic()
+    try:
+        await eventually(lambda: not electing.acting.now, seconds=15)
+        assert electing.acting.last("first") - silent < LEASE
+    finally:
+        await cluster.speak()
+    await eventually(lambda: first.leads or second.leads, seconds=30)
+
+
+async def test_a_lease_that_is_deleted_is_made_again_by_its_leader(electing: Electing) -> None:
+    first, second = await electing.two()
+    for _ in range(3):
+        before = await electing.uid()
+        await electing.delete()
+        await eventually(electing.uid)
+        assert await electing.uid() != before
+
+    assert first.leads
+    assert not second.observed
+
+
+async def test_a_lease_that_is_annotated_runs_out_all_the_same(electing: Electing) -> None:
+    first, second = await electing.two()
+    first.network.fall_silent()
+    note = 0
+
+    async def led_by_the_second() -> bool:
+        nonlocal note
+        note += 1
+        await electing.annotate(str(note))
+        return second.leads
+
+    await eventually(led_by_the_second, seconds=15)
+    assert (await electing.lease())["metadata"]["annotations"]["note"]
+
+
+async def test_a_leader_whose_lease_is_given_away_by_hand_stops_and_somebody_leads_later(
+    electing: Electing,
+) -> None:
+    first, second = await electing.two()
+    await electing.edit(holderIdentity="ghost")
+    await eventually(lambda: first.observed == [True, False])
+    assert first.election.leader == "ghost"
+
+    await eventually(lambda: first.leads or second.leads, seconds=15)
+    assert (await electing.lease())["spec"]["holderIdentity"] in ("first", "second")
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        None,
+        {},
+        {"holderIdentity": "ghost"},
+        {"leaseDurationSeconds": 60},
+        {"holderIdentity": "ghost", "leaseDurationSeconds": 1, "renewTime": "1970-01-01T00:00:00.000000Z"},
+        {"holderIdentity": "ghost", "leaseDurationSeconds": 1, "renewTime": "2999-01-01T00:00:00.000000Z"},
+        {"leaseTransitions": 7},
+    ],
+    ids=str,
+)
+async def test_whatever_the_lease_says_somebody_leads(
+    electing: Electing, spec: dict[str, Any] | None
+) -> None:
+    await electing.create(spec)
+    await electing.leader("first")
+
+    stored = (await electing.lease())["spec"]
+    assert stored["leaseTransitions"] == (spec or {}).get("leaseTransitions", -1) + 1
+    assert stored["renewTime"] > "2026"
