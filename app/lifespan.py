@@ -50,6 +50,8 @@ async def running(settings: Settings, *, metrics: Metrics | None = None) -> Asyn
             for reflector in service.reflectors
         ]
         tasks.append(asyncio.create_task(_keep_keys(service, Backoff(chance)), name="signing keys"))
+        tasks.append(asyncio.create_task(service.orphans.run(), name="orphans"))
+        tasks.append(asyncio.create_task(service.claims.run(), name="claims"))
         leading = asyncio.create_task(_lead(service, chance), name="leader election")
         try:
             yield service

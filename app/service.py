@@ -13,17 +13,25 @@ from app.identity.token_review import TokenReviewer
 from app.kube.backoff import Backoff
 from app.kube.freshness import Freshness
 from app.kube.leader import LeaderElection
+from app.kube.pace import Pace
 from app.kube.reflector import Reflector
-from app.kube.resources import CONFIG_MAPS, SERVICE_ACCOUNTS
+from app.kube.resources import CONFIG_MAPS, GROUPS, SERVICE_ACCOUNTS
 from app.models.access import ModelAccess
 from app.models.catalogue import KINDS, Catalogue
+from app.reconcilers.reaper import Reaper
+from app.reconcilers.retier import Retier
+from app.tiers.membership import Membership
 from app.tiers.source import TierSource
+from app.tokens.claims import Claims
+from app.tokens.corrector import Corrector
 from app.tokens.inventory import Inventory
 from app.tokens.issuer import Issuer, Lifetimes
 from app.tokens.lookup import Lookup
+from app.tokens.orphans import Orphans
 from app.tokens.record import SELECTOR
 from app.tokens.revoker import Revoker
 from app.tokens.signing_keys import SigningKeys
+from app.tokens.standing import Standings
 from app.tokens.verifier import Verifier
 
 if TYPE_CHECKING:
@@ -43,7 +51,7 @@ class Service:
     """The parts.
 
     Attributes:
-        decisions: freshness of what every decision is made from: tokens and the mapping.
+        decisions: freshness of what every decision is made from: tokens, the mapping, Groups.
         reflectors: all of them, those of the models too.
         reconcilers: what only the leader runs.
         election: this replica's candidature.
@@ -54,6 +62,8 @@ class Service:
     token_reviewer: TokenReviewer
     access_reviewer: AccessReviewer
     tiers: TierSource
+    membership: Membership
+    standings: Standings
     catalogue: Catalogue
     model_access: ModelAccess
     inventory: Inventory
@@ -62,10 +72,17 @@ class Service:
     verifier: Verifier
     issuer: Issuer
     revoker: Revoker
+    orphans: Orphans
+    claims: Claims
     decisions: Freshness
     reflectors: tuple[Reflector[Any], ...]
     reconcilers: tuple[Reconciler, ...]
     election: LeaderElection
+
+
+class _NoAlarm:
+    def warning(self, reason: str, message: str) -> None:
+        """TMP."""
 
 
 def build(
@@ -88,7 +105,13 @@ def build(
         now: seconds since the epoch, for expiry.
     """
     tokens, kube = settings.tokens, settings.kube
+    namespace = settings.namespace
     tiers, catalogue, inventory = TierSource(), Catalogue(), Inventory(clock=clock)
+    membership = Membership(clock=clock)
+    standings = Standings(tiers, membership)
+    corrector = Corrector(client, inventory, standings, namespace=namespace)
+    pace = Pace(settings.reconcilers.writes_per_second, clock=clock)
+    orphans = Orphans(client, namespace=namespace, backoff=Backoff(random), clock=clock)
     access_reviewer = AccessReviewer(
         client,
         cache_seconds=settings.models.access_cache_seconds,
@@ -96,7 +119,7 @@ def build(
         staleness_seconds=kube.staleness_seconds,
         clock=clock,
     )
-    lookup = Lookup(client, inventory, namespace=settings.namespace)
+    lookup = Lookup(client, inventory, namespace=namespace)
     signing_keys = SigningKeys(client, clock=clock)
 
     def reflector(
@@ -118,8 +141,9 @@ def build(
 
     mapping = f"metadata.name={settings.tiers.config_map}"
     decisive = (
-        reflector(SERVICE_ACCOUNTS, inventory, namespace=settings.namespace, labelSelector=SELECTOR),
-        reflector(CONFIG_MAPS, tiers, namespace=settings.namespace, fieldSelector=mapping),
+        reflector(SERVICE_ACCOUNTS, inventory, namespace=namespace, labelSelector=SELECTOR),
+        reflector(CONFIG_MAPS, tiers, namespace=namespace, fieldSelector=mapping),
+        reflector(GROUPS, membership),
     )
     models = tuple(reflector(kind, catalogue.shelf(kind)) for kind in KINDS)
     service = Service(
@@ -127,7 +151,7 @@ def build(
         metrics=metrics,
         token_reviewer=TokenReviewer(
             client,
-            maas_namespace=settings.namespace,
+            maas_namespace=namespace,
             cache_seconds=settings.identity.cache_seconds,
             cache_entries=settings.identity.cache_entries,
             clock=clock,
@@ -135,6 +159,8 @@ def build(
         ),
         access_reviewer=access_reviewer,
         tiers=tiers,
+        membership=membership,
+        standings=standings,
         catalogue=catalogue,
         model_access=ModelAccess(catalogue, access_reviewer, verb=settings.models.access_verb),
         inventory=inventory,
@@ -144,7 +170,7 @@ def build(
             lookup,
             inventory,
             signing_keys,
-            namespace=settings.namespace,
+            namespace=namespace,
             audience=tokens.audience,
             entries=settings.gateway.verified_entries,
             time=now,
@@ -152,19 +178,44 @@ def build(
         issuer=Issuer(
             client,
             inventory,
-            namespace=settings.namespace,
+            orphans,
+            namespace=namespace,
             audience=tokens.audience,
             lifetimes=Lifetimes(tokens.default_seconds, tokens.min_seconds, tokens.max_seconds),
             time=now,
+            mark=lambda: secrets.token_hex(8),
         ),
-        revoker=Revoker(client, inventory, namespace=settings.namespace),
+        revoker=Revoker(client, inventory, namespace=namespace, clock=clock),
+        orphans=orphans,
+        claims=Claims(inventory, standings, corrector, pace=pace),
         decisions=Freshness(decisive, staleness_seconds=kube.staleness_seconds),
         reflectors=(*decisive, *models),
-        reconcilers=(),
+        reconcilers=(
+            Retier(
+                inventory,
+                tiers,
+                membership,
+                standings,
+                corrector,
+                pace=pace,
+                backoff=Backoff(random),
+                observe=metrics,
+                alarm=_NoAlarm(),
+            ),
+            Reaper(
+                client,
+                inventory,
+                namespace=namespace,
+                seconds=settings.reconcilers.reaper_seconds,
+                pace=pace,
+                time=now,
+                observe=metrics,
+            ),
+        ),
         election=LeaderElection(
             client,
             name=settings.leader.lease,
-            namespace=settings.namespace,
+            namespace=namespace,
             # Also of two processes on one host, and of one that was killed and started again.
             identity=f"{socket.gethostname()}_{secrets.token_hex(4)}",
             lease_seconds=settings.leader.lease_seconds,
@@ -177,6 +228,6 @@ def build(
         ),
     )
     signing_keys.subscribe(service.verifier.forget)
-    metrics.watch_live_tokens(inventory.__len__)
+    metrics.watch_tokens(inventory.__len__, lambda: inventory.unreadable, orphans.__len__)
     tiers.subscribe(lambda: metrics.observe_mapping(tiers.generation, valid=tiers.error is None))
     return service

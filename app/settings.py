@@ -115,6 +115,15 @@ class LeaderSettings(_Group):
         return self
 
 
+class ReconcilersSettings(_Group):
+    """What the leader does to the cluster by itself."""
+
+    writes_per_second: float = Field(
+        20, gt=0, le=1000, description="Tokens relabelled or deleted in one second at most."
+    )
+    reaper_seconds: Seconds = Field(15, description="How often expired tokens are looked for.")
+
+
 class LogSettings(_Group):
     """What is logged, and how."""
 
@@ -150,4 +159,5 @@ class Settings(BaseSettings):
     models: ModelSettings = ModelSettings()
     gateway: GatewaySettings = GatewaySettings()
     leader: LeaderSettings = LeaderSettings()
+    reconcilers: ReconcilersSettings = ReconcilersSettings()
     log: LogSettings = LogSettings()

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path
 from app.api import schemas
 from app.api.dependencies import CALLER_TOKEN, Admin, AdminReader, Parts
 from app.api.paging import page
+from app.api.problems import TierNotFoundError
 from app.api.responses import problems
 from app.api.token_view import live, order, owned_token_info
 from app.api.tokens import Cursor, Limit, revoke_many
@@ -17,6 +18,7 @@ from app.tokens.record import MaasToken
 
 router = APIRouter(prefix="/maas-api/admin", tags=["admin"], dependencies=CALLER_TOKEN)
 
+TierName = Annotated[str, Path(max_length=63, examples=["free"])]
 Username = Annotated[str, Path(max_length=1024, examples=["alice@example.com"])]
 
 
@@ -42,6 +44,24 @@ async def list_of_user(
 async def revoke_of_user(service: Parts, admin: Admin, user: Username) -> schemas.Revocation:
     """Revoke every token of a user; they stop working at once."""
     return await revoke_many(service, admin, await service.lookup.of_owner(user))
+
+
+@router.delete(
+    "/tiers/{tier}/tokens", responses=problems(403, 404, 422), summary="Revoke the tokens of a tier"
+)
+async def revoke_of_tier(service: Parts, admin: Admin, tier: TierName) -> schemas.Revocation:
+    """Revoke every token whose owner is in this tier now; they stop working at once.
+
+    Many take longer than one request may: then the answer says how many remain, and the same request goes on.
+    """
+    if service.tiers.current().get(tier) is None:
+        raise TierNotFoundError(tier)
+    tokens = [
+        token
+        for token in await service.lookup.all()
+        if (standing := service.standings.of(token)).tier is not None and standing.tier.name == tier
+    ]
+    return await revoke_many(service, admin, tokens)
 
 
 def _page(

@@ -52,6 +52,7 @@ Parts = Annotated[Service, Depends(get_service)]
 async def get_caller(request: Request, service: Parts) -> User:
     """The caller, as a TokenReview of the last seconds names them; for what changes something."""
     user = await service.token_reviewer.review(caller_token(request.headers))
+    service.claims.note(user)
     request.state.actor = user.username
     return user
 
@@ -63,6 +64,7 @@ async def get_reader(request: Request, service: Parts) -> User:
     )
     request.state.actor = user.username
     service.decisions.check()
+    service.claims.note(user)
     return user
 
 
@@ -72,7 +74,7 @@ Reader = Annotated[User, Depends(get_reader)]
 
 async def get_tier(service: Parts, caller: Reader) -> Tier:
     """The caller's tier by the mapping in force."""
-    tier = service.tiers.tier_of(caller.groups)
+    tier = service.standings.of_user(caller).tier
     if tier is None:
         raise NoTierError
     return tier

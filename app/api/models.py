@@ -41,10 +41,12 @@ async def no_such_model(request: Request, _holder: Holder) -> None:
 
 
 async def _usable(service: Service, holder: MaasToken) -> list[tuple[str, Model]]:
-    tier = service.tiers.tier_of(holder.groups)
-    if tier is None:
+    standing = service.standings.of(holder)
+    if standing.tier is None:
         raise NoTierError
-    return await service.model_access.usable(owner=holder.owner, groups=holder.groups, tier=tier.name)
+    return await service.model_access.usable(
+        owner=holder.owner, groups=standing.groups, tier=standing.tier.name
+    )
 
 
 def _describe(model_id: str, model: Model) -> schemas.ModelInfo:

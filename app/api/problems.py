@@ -50,6 +50,13 @@ class NoTierError(Exception):
         )
 
 
+class TierNotFoundError(Exception):
+    """The mapping has no such tier."""
+
+    def __init__(self, tier: str) -> None:
+        super().__init__(f"There is no tier {tier!r}; GET /maas-api/tiers lists them.")
+
+
 class ForbiddenError(Exception):
     """The caller may not do this."""
 
@@ -122,6 +129,7 @@ _TABLE: dict[type[Exception], tuple[int, str, Mapping[str, str]]] = {
     BadRequestError: (400, "invalid_request", {}),
     BodyTooLargeError: (413, "body_too_large", {}),
     ForbiddenError: (403, "forbidden", {}),
+    TierNotFoundError: (404, "tier_not_found", {}),
     NoTierError: (403, "no_tier", {}),
     ModelForbiddenError: (403, "model_forbidden", {}),
     ModelNotFoundError: (404, "model_not_found", {}),

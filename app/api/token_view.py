@@ -38,7 +38,7 @@ def owned_token_info(service: Service, token: MaasToken) -> OwnedTokenInfo:
 
 
 def _fields(service: Service, token: MaasToken) -> dict[str, Any]:
-    tier = service.tiers.tier_of(token.groups)
+    tier = service.standings.of(token).tier
     return {
         "id": token.id,
         "name": token.name,

@@ -31,6 +31,9 @@ Cursor = Annotated[
     Query(alias="continue", pattern=CURSOR_PATTERN, description="`continue` of the page before."),
 ]
 
+# Gateways give up on an answer after half a minute.
+_REVOKING_SECONDS = 20
+
 # The body is read by hand: `curl -d` sends JSON as a form unless told otherwise, and no body at all is fine.
 _BODY: dict[str, Any] = {
     "requestBody": {
@@ -70,11 +73,14 @@ IssueBody = Annotated[schemas.IssueRequest, Depends(read_issue_request)]
 async def issue(service: Parts, caller: Caller, wanted: IssueBody, response: Response) -> schemas.IssuedToken:
     """Exchange your cluster token for a MaaS token, which calls models. It is shown once: keep it."""
     service.decisions.check()  # How many tokens the caller holds is a decision too.
-    tier = service.tiers.tier_of(caller.groups)
+    standing = service.standings.of_user(caller)
+    tier = standing.tier
     if tier is None:
         raise NoTierError
     issued = await service.issuer.issue(
-        caller,
+        caller.username,
+        groups=standing.groups,
+        cluster_groups=service.standings.cluster_groups(standing.groups),
         tier=tier.name,
         name=wanted.name,
         seconds=wanted.expiration,
@@ -127,7 +133,9 @@ async def revoke(service: Parts, caller: Caller, token_id: Annotated[TokenId, Pa
 async def revoke_many(service: Service, actor: User, tokens: list[MaasToken]) -> schemas.Revocation:
     """Revoke `tokens` in the name of `actor`."""
     count = await service.revoker.revoke_all(
-        tokens, on_revoked=lambda token: note_revoked(service, actor, token)
+        tokens,
+        seconds=_REVOKING_SECONDS,
+        on_revoked=lambda token: note_revoked(service, actor, token),
     )
     return schemas.Revocation(revoked=count)
 

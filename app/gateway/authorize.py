@@ -69,7 +69,8 @@ class Authorizer:
             if len(headers) < len(scope["headers"]):
                 self._check_authorization(scope["headers"])
             record = await self._holder(headers)
-            tier = self._service.tiers.tier_of(record.groups)
+            standing = self._service.standings.of(record)
+            tier = standing.tier
             if tier is None:
                 raise NoTierError  # noqa: TRY301  # one place answers for all refusals
             allowed = [
@@ -78,7 +79,7 @@ class Authorizer:
             ]
             if not self._asks_for_models(scope):
                 model = await self._model(headers, receive)
-                await self._check(record, tier.name, model)
+                await self._check(record.owner, standing.groups, tier.name, model)
                 allowed.append((b"x-maas-model", model.encode()))
         except Exception as error:  # noqa: BLE001  # whatever happens, Envoy gets an answer that lets nothing pass
             request_id.set(request_id_of(headers))
@@ -147,12 +148,12 @@ class Authorizer:
             chunks.append(chunk)
         return b"".join(chunks)
 
-    async def _check(self, record: MaasToken, tier: str, model_id: str) -> None:
+    async def _check(self, owner: str, groups: tuple[str, ...], tier: str, model_id: str) -> None:
         model = self._service.catalogue.get(model_id)
         if model is None:
             raise ModelNotFoundError(model_id)
         access = self._service.model_access
-        question = access.question(model, owner=record.owner, groups=record.groups, tier=tier)
+        question = access.question(model, owner=owner, groups=groups, tier=tier)
         allowed = access.remembered(question)
         if allowed is None:
             allowed = await access.allowed(question)

@@ -64,15 +64,15 @@ async def _identify(service: Service, username: str, uid: str) -> dict[str, Any]
         return {"active": False, "reason": "invalid_token"}
     if record.expires_at <= time.time():
         return {"active": False, "reason": "expired"}
-    tier = service.tiers.tier_of(record.groups)
-    if tier is None:
+    standing = service.standings.of(record)
+    if standing.tier is None:
         return {"active": False, "reason": "no_tier"}
     return {
         "active": True,
         "id": record.id,
         "owner": record.owner,
-        "tier": tier.name,
-        "groups": [*record.groups, tier_group(tier.name)],
+        "tier": standing.tier.name,
+        "groups": [*standing.groups, tier_group(standing.tier.name)],
     }
 
 

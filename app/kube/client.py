@@ -112,17 +112,24 @@ class KubeClient:
         return await self._call("update", "PUT", resource, path, body=body)
 
     async def delete(
-        self, resource: Resource, name: str, *, namespace: str | None = None, uid: str | None = None
+        self,
+        resource: Resource,
+        name: str,
+        *,
+        namespace: str | None = None,
+        uid: str | None = None,
+        resource_version: int | None = None,
     ) -> None:
-        """Delete an object; with `uid` only that very one.
+        """Delete an object; with `uid` only that very one, with `resource_version` only as it was then.
 
         Raises:
             KubeNotFoundError: there is none of that name.
-            KubeConflictError: the one of that name has another uid.
+            KubeConflictError: the one of that name has another uid, or was changed.
         """
         body: JsonObject = {"apiVersion": "v1", "kind": "DeleteOptions"}
-        if uid is not None:
-            body["preconditions"] = {"uid": uid}
+        preconditions = {"uid": uid, "resourceVersion": resource_version and str(resource_version)}
+        if given := {key: value for key, value in preconditions.items() if value is not None}:
+            body["preconditions"] = given
         path = resource.path(namespace=namespace, name=name)
         await self._call("delete", "DELETE", resource, path, body=body, tries=2)
 

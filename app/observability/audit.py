@@ -11,6 +11,8 @@ from typing import Any
 
 logger = logging.getLogger("audit")
 
+_SERVICE = "maas-api"
+
 
 def fingerprint(token: str) -> str:
     """The SHA-256 of a token in hex, which names it without giving it away."""
@@ -33,6 +35,16 @@ def granted(actor: str, *, token_id: str, token: str, tier: str, expires_at: str
 def revoked(actor: str, *, token_id: str, owner: str) -> None:
     """`actor` revoked a token of `owner`."""
     _line("token.revoked", "granted", actor, tokenId=token_id, owner=owner)
+
+
+def changed(*, token_id: str, owner: str, before: dict[str, Any], after: dict[str, Any]) -> None:
+    """The service itself made a token's ServiceAccount say what its owner is now."""
+    _line("token.changed", "done", _SERVICE, tokenId=token_id, owner=owner, before=before, after=after)
+
+
+def expired(*, token_id: str, owner: str) -> None:
+    """The service itself deleted the ServiceAccount of a token that has expired."""
+    _line("token.expired", "done", _SERVICE, tokenId=token_id, owner=owner)
 
 
 def refused(action: str, actor: str, *, reason: str, **details: Any) -> None:

@@ -69,6 +69,38 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.retier_pending = Gauge(
+            "maas_retier_pending",
+            "Tokens whose labels do not say yet what their owners are now; decisions do not wait for them.",
+            registry=self.registry,
+        )
+        self.owners = Gauge(
+            "maas_owners",
+            "People who hold tokens: active ones, and suspended ones, who have no tier; the leader counts.",
+            ["standing"],
+            registry=self.registry,
+        )
+        self.tokens_expired = Counter(
+            "maas_tokens_expired",
+            "Expired tokens whose ServiceAccounts were deleted.",
+            registry=self.registry,
+        )
+        self.tokens_overdue = Gauge(
+            "maas_tokens_overdue",
+            "Expired tokens that the leader has found and not deleted yet.",
+            registry=self.registry,
+        )
+        self.tokens_unreadable = Gauge(
+            "maas_tokens_unreadable",
+            "ServiceAccounts that look like tokens and cannot be read; they are refused and never deleted.",
+            registry=self.registry,
+        )
+        self.orphans = Gauge(
+            "maas_orphans",
+            "ServiceAccounts that failed issues may have left, which are still to be removed.",
+            registry=self.registry,
+        )
+
     def observe_kube_call(self, verb: str, resource: str, status: int, seconds: float) -> None:
         """Take note of one call to the Kubernetes API."""
         self.kube_seconds.labels(verb, resource, str(status)).observe(seconds)
@@ -87,6 +119,27 @@ class Metrics:
         self.leader.set(leading)
         self.leader_transitions.inc()
 
-    def watch_live_tokens(self, count: Callable[[], int]) -> None:
-        """Show `count()` as the number of live tokens whenever the metrics are read."""
-        self.tokens_live.set_function(count)
+    def observe_pending(self, tokens: int) -> None:
+        """Take note of how many tokens are still to be relabelled."""
+        self.retier_pending.set(tokens)
+
+    def observe_owners(self, *, active: int, suspended: int) -> None:
+        """Take note of how many people have a tier, and how many have none."""
+        self.owners.labels("active").set(active)
+        self.owners.labels("suspended").set(suspended)
+
+    def observe_overdue(self, tokens: int) -> None:
+        """Take note of how many expired tokens are still to be deleted."""
+        self.tokens_overdue.set(tokens)
+
+    def observe_reaped(self) -> None:
+        """Take note that an expired token was deleted."""
+        self.tokens_expired.inc()
+
+    def watch_tokens(
+        self, live: Callable[[], int], unreadable: Callable[[], int], orphans: Callable[[], int]
+    ) -> None:
+        """Show what these give whenever the metrics are read."""
+        self.tokens_live.set_function(live)
+        self.tokens_unreadable.set_function(unreadable)
+        self.orphans.set_function(orphans)

@@ -18,7 +18,7 @@ from app.tokens.errors import RecordError
 from app.tokens.record import MaasToken, read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from app.kube.client import JsonObject
 
@@ -50,11 +50,29 @@ class Inventory:
         self._by_id: dict[str, MaasToken] = {}
         self._by_owner: dict[str, dict[str, MaasToken]] = {}
         self._tombstones: dict[str, _Tombstone] = {}
-        self._unreadable: set[str] = set()
+        self._unreadable: dict[str, str] = {}
+        self._subscribers: list[Callable[[MaasToken | None], None]] = []
+
+    def subscribe(self, notify: Callable[[MaasToken | None], None]) -> None:
+        """Call `notify` with every token that was added or changed; with None if that may be all of them."""
+        self._subscribers.append(notify)
 
     def __len__(self) -> int:
         """How many tokens there are, expired ones that still have their ServiceAccount among them."""
         return len(self._by_uid)
+
+    def __iter__(self) -> Iterator[MaasToken]:
+        """All tokens there are at this moment, in no order: it is a copy."""
+        return iter(list(self._by_uid.values()))
+
+    @property
+    def unreadable(self) -> int:
+        """How many ServiceAccounts look like tokens and cannot be read."""
+        return len(self._unreadable)
+
+    def owners(self) -> list[str]:
+        """Everyone who has a token."""
+        return list(self._by_owner)
 
     def by_uid(self, uid: str) -> MaasToken | None:
         """The token of the ServiceAccount with this uid."""
@@ -85,14 +103,16 @@ class Inventory:
 
     def decode(self, obj: JsonObject) -> MaasToken | None:
         """The token of a ServiceAccount; one that cannot be read is reported once and left alone."""
+        name = obj["metadata"]["name"]
         try:
-            return read(obj)
+            token = read(obj)
         except RecordError as error:
-            name = obj["metadata"]["name"]
             if name not in self._unreadable:
-                self._unreadable.add(name)
                 logger.warning("ServiceAccount %s is passed over: %s", name, error)
+            self._unreadable[name] = obj["metadata"]["resourceVersion"]
             return None
+        self._unreadable.pop(name, None)
+        return token
 
     def replace(self, items: Sequence[MaasToken], resource_version: int) -> None:
         """Make the index equal to a complete list."""
@@ -102,31 +122,41 @@ class Inventory:
             if uid not in listed and token.resource_version <= resource_version:
                 self._drop(uid)
         for token in items:
-            self.put(token)
+            self._put(token)
+        for notify in self._subscribers:
+            notify(None)
 
     def put(self, item: MaasToken) -> None:
         """Add or change a token, unless what is known of it is newer."""
+        if self._put(item):
+            for notify in self._subscribers:
+                notify(item)
+
+    def _put(self, item: MaasToken) -> bool:
         tombstone = self._tombstones.get(item.uid)
         if tombstone is not None and item.resource_version <= tombstone.version:
-            return
+            return False
         known = self._by_uid.get(item.uid)
         if known is not None:
             if known.resource_version >= item.resource_version:
-                return
+                return False
             self._drop(item.uid)
         # The same ServiceAccount name with another uid: deleted and made again.
         elif (former := self._by_id.get(item.id)) is not None:
             if former.resource_version >= item.resource_version:
-                return
+                return False
             self._drop(former.uid)
         self._by_uid[item.uid] = item
         self._by_id[item.id] = item
         self._by_owner.setdefault(sys.intern(item.owner), {})[item.uid] = item
+        return True
 
     def remove(self, obj: JsonObject) -> None:
         """Take out the token of a ServiceAccount that is gone."""
         metadata = obj["metadata"]
-        self._unreadable.discard(metadata["name"])
+        # What became unreadable is taken out too, by the very version that cannot be read.
+        if self._unreadable.get(metadata["name"]) != metadata["resourceVersion"]:
+            self._unreadable.pop(metadata["name"], None)
         self._bury(metadata["uid"], int(metadata["resourceVersion"]))
 
     def _bury(self, uid: str, version: float) -> None:

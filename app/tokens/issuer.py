@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -13,16 +12,20 @@ from app.kube.resources import SERVICE_ACCOUNTS
 from app.kube.timestamps import epoch, timestamp
 from app.tokens.errors import ExpirationOutOfRangeError, TokenLimitReachedError
 from app.tokens.names import token_id
-from app.tokens.record import EXPIRES_AT_ANNOTATION, MaasToken, read, service_account
+from app.tokens.record import (
+    EXPIRES_AT_ANNOTATION,
+    ISSUE_ANNOTATION,
+    MaasToken,
+    read,
+    service_account,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from app.identity.user import User
     from app.kube.client import JsonObject, KubeClient
     from app.tokens.inventory import Inventory
-
-logger = logging.getLogger(__name__)
+    from app.tokens.orphans import Orphans
 
 # A taken name is tried again one millisecond later. Only issues of one owner in the same millisecond collide,
 # so as many tries as an owner may hold tokens by default are plenty.
@@ -49,6 +52,16 @@ class IssuedToken:
         return f"IssuedToken({self.record.id})"
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    owner: str
+    groups: tuple[str, ...]
+    cluster_groups: tuple[str, ...]
+    tier: str
+    name: str
+    seconds: int
+
+
 @dataclass(slots=True, eq=False)
 class _Place:
     """One token that is being issued; its id is empty until a name was chosen."""
@@ -63,22 +76,34 @@ class Issuer:
         self,
         client: KubeClient,
         inventory: Inventory,
+        orphans: Orphans,
         *,
         namespace: str,
         audience: str,
         lifetimes: Lifetimes,
         time: Callable[[], float],
+        mark: Callable[[], str],
     ) -> None:
         self._client = client
         self._inventory = inventory
+        self._orphans = orphans
         self._namespace = namespace
         self._audience = audience
         self._lifetimes = lifetimes
         self._time = time
+        self._mark = mark
         self._pending: dict[str, list[_Place]] = {}
 
     async def issue(
-        self, owner: User, *, tier: str, name: str, seconds: int | None, max_tokens: int
+        self,
+        owner: str,
+        *,
+        groups: tuple[str, ...],
+        cluster_groups: tuple[str, ...],
+        tier: str,
+        name: str,
+        seconds: int | None,
+        max_tokens: int,
     ) -> IssuedToken:
         """A new token for `owner`.
 
@@ -86,6 +111,8 @@ class Issuer:
 
         Args:
             owner: who it is for.
+            groups: the owner's groups now.
+            cluster_groups: which of them are Groups of the cluster.
             tier: the owner's tier.
             name: the owner's own name for it; may be empty.
             seconds: the lifetime asked for, or None for the default. The API server may shorten it: the
@@ -105,8 +132,9 @@ class Issuer:
                 f"({_readable(self._lifetimes.least)}) and {self._lifetimes.most} seconds "
                 f"({_readable(self._lifetimes.most)})."
             )
-        with self._place(owner.username, max_tokens) as place:
-            return await self._issue(place, owner, tier, name, seconds)
+        wanted = _Wanted(owner, groups, cluster_groups, tier, name, seconds)
+        with self._place(owner, max_tokens) as place:
+            return await self._issue(await self._create(place, wanted), seconds)
 
     @contextmanager
     def _place(self, owner: str, max_tokens: int) -> Iterator[_Place]:
@@ -130,8 +158,7 @@ class Issuer:
             if not pending:
                 self._pending.pop(owner, None)
 
-    async def _issue(self, place: _Place, owner: User, tier: str, name: str, seconds: int) -> IssuedToken:
-        account = await self._create(place, owner, tier, name, seconds)
+    async def _issue(self, account: JsonObject, seconds: int) -> IssuedToken:
         try:
             status = await self._request_token(account, seconds)
             record = await self._with_issued_expiry(read(account), status["expirationTimestamp"])
@@ -141,24 +168,31 @@ class Issuer:
         self._inventory.put(record)
         return IssuedToken(status["token"], record)
 
-    async def _create(self, place: _Place, owner: User, tier: str, name: str, seconds: int) -> JsonObject:
+    async def _create(self, place: _Place, wanted: _Wanted) -> JsonObject:
         now = self._time()
         milliseconds = int(now * 1000)
         for attempt in range(_NAME_TRIES):
-            place.token_id = token_id(owner.username, milliseconds + attempt)
+            place.token_id = token_id(wanted.owner, milliseconds + attempt)
             body = service_account(
                 token_id=place.token_id,
                 namespace=self._namespace,
-                owner=owner,
-                tier=tier,
-                name=name,
-                expires_at=int(now) + seconds,
+                owner=wanted.owner,
+                groups=wanted.groups,
+                cluster_groups=wanted.cluster_groups,
+                tier=wanted.tier,
+                name=wanted.name,
+                expires_at=int(now) + wanted.seconds,
+                issue=self._mark(),
             )
             try:
                 return await self._client.create(SERVICE_ACCOUNTS, body, namespace=self._namespace)
             except KubeConflictError as error:
                 if not error.already_exists:
                     raise
+            except (KubeUnavailableError, asyncio.CancelledError):
+                # Nobody knows whether it was made.
+                self._abandon(body)
+                raise
         raise KubeUnavailableError("every name for the new ServiceAccount was taken")
 
     async def _request_token(self, account: JsonObject, seconds: int) -> JsonObject:
@@ -201,18 +235,18 @@ class Issuer:
 
     async def _remove(self, account: JsonObject) -> None:
         metadata = account["metadata"]
-        removal = asyncio.ensure_future(
-            self._client.delete(
+        try:
+            await self._client.delete(
                 SERVICE_ACCOUNTS, metadata["name"], namespace=self._namespace, uid=metadata["uid"]
             )
-        )
-        try:
-            # The caller may have gone away already; what was made must go all the same.
-            await asyncio.shield(removal)
         except (KubeNotFoundError, KubeConflictError):
             pass
-        except KubeError as error:
-            logger.warning("ServiceAccount %s stays behind without a token: %s", metadata["name"], error)
+        except (KubeError, asyncio.CancelledError):
+            self._abandon(account)
+
+    def _abandon(self, account: JsonObject) -> None:
+        metadata = account["metadata"]
+        self._orphans.add(metadata["name"], metadata["annotations"][ISSUE_ANNOTATION])
 
 
 def _readable(seconds: int) -> str:

@@ -50,12 +50,25 @@ class Lookup:
         Raises:
             KubeError: the API server could not be asked.
         """
-        query = {"labelSelector": f"{SELECTOR},{OWNER_LABEL}={owner_label(owner)}", "limit": str(_PAGE)}
+        await self._refresh(f"{SELECTOR},{OWNER_LABEL}={owner_label(owner)}")
+        return self._inventory.of_owner(owner)
+
+    async def all(self) -> list[MaasToken]:
+        """All tokens that there are now, oldest first: for what must not miss one.
+
+        Raises:
+            KubeError: the API server could not be asked.
+        """
+        await self._refresh(SELECTOR)
+        return self._inventory.all()
+
+    async def _refresh(self, selector: str) -> None:
+        query = {"labelSelector": selector, "limit": str(_PAGE)}
         while True:
             page = await self._client.list(SERVICE_ACCOUNTS, namespace=self._namespace, query=query)
             for obj in page.get("items") or ():
                 with suppress(RecordError):
                     self._inventory.put(read(obj))
             if not (following := page["metadata"].get("continue")):
-                return self._inventory.of_owner(owner)
+                return
             query["continue"] = following

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
@@ -12,16 +12,16 @@ from app.tiers.group import TIER_GROUPS
 from app.tokens.errors import RecordError
 from app.tokens.names import owner_label
 
-if TYPE_CHECKING:
-    from app.identity.user import User
-
 TIER_LABEL = "tier"
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGED_BY = "maas-api"
 OWNER_LABEL = "maas.opendatahub.io/owner"
+SUSPENDED_LABEL = "maas.opendatahub.io/suspended"
 USERNAME_ANNOTATION = "maas.opendatahub.io/username"
 GROUPS_ANNOTATION = "maas.opendatahub.io/groups"
+CLUSTER_GROUPS_ANNOTATION = "maas.opendatahub.io/cluster-groups"
 NAME_ANNOTATION = "maas.opendatahub.io/name"
+ISSUE_ANNOTATION = "maas.opendatahub.io/issue"
 EXPIRES_AT_ANNOTATION = "maas.opendatahub.io/expires-at"
 
 SELECTOR = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
@@ -37,7 +37,9 @@ class MaasToken:
         uid: the ServiceAccount's uid, which the JWT carries too.
         owner: the user it was issued to.
         groups: the owner's groups, as they were last seen.
+        cluster_groups: those of them that were Groups of the cluster, not the identity provider's claims.
         tier: the tier on the ServiceAccount's label.
+        suspended: whether it is marked as one whose owner has no tier; the label `tier` then is the last one.
         name: the owner's own name for it; may be empty.
         created_at: seconds since the epoch.
         expires_at: seconds since the epoch.
@@ -48,7 +50,9 @@ class MaasToken:
     uid: str
     owner: str
     groups: tuple[str, ...]
+    cluster_groups: tuple[str, ...]
     tier: str
+    suspended: bool
     name: str
     created_at: int
     expires_at: int
@@ -56,9 +60,22 @@ class MaasToken:
 
 
 def service_account(
-    *, token_id: str, namespace: str, owner: User, tier: str, name: str, expires_at: int
+    *,
+    token_id: str,
+    namespace: str,
+    owner: str,
+    groups: tuple[str, ...],
+    cluster_groups: tuple[str, ...],
+    tier: str,
+    name: str,
+    expires_at: int,
+    issue: str,
 ) -> dict[str, Any]:
-    """The ServiceAccount that stands for a new token, ready to be created."""
+    """The ServiceAccount that stands for a new token, ready to be created.
+
+    `issue` marks the attempt that makes it: what a failed one has left can be told by it.
+    """
+    annotations = groups_annotations(groups, cluster_groups)
     return {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
@@ -68,16 +85,25 @@ def service_account(
             "labels": {
                 TIER_LABEL: tier,
                 MANAGED_BY_LABEL: MANAGED_BY,
-                OWNER_LABEL: owner_label(owner.username),
+                OWNER_LABEL: owner_label(owner),
             },
             "annotations": {
-                USERNAME_ANNOTATION: owner.username,
-                GROUPS_ANNOTATION: orjson.dumps(owner.groups).decode(),
+                USERNAME_ANNOTATION: owner,
+                **{key: text for key, text in annotations.items() if text is not None},
                 NAME_ANNOTATION: name,
                 EXPIRES_AT_ANNOTATION: timestamp(expires_at),
+                ISSUE_ANNOTATION: issue,
             },
         },
         "automountServiceAccountToken": False,
+    }
+
+
+def groups_annotations(groups: tuple[str, ...], cluster_groups: tuple[str, ...]) -> dict[str, str | None]:
+    """The annotations for an owner's groups; None, as in a merge patch, for one that must not be there."""
+    return {
+        GROUPS_ANNOTATION: orjson.dumps(groups).decode(),
+        CLUSTER_GROUPS_ANNOTATION: orjson.dumps(cluster_groups).decode() if cluster_groups else None,
     }
 
 
@@ -100,12 +126,6 @@ def read(obj: dict[str, Any]) -> MaasToken:
     if labels.get(OWNER_LABEL) != owner_label(owner):
         raise RecordError(f"label {OWNER_LABEL} does not belong to the user in {USERNAME_ANNOTATION}")
     try:
-        groups = orjson.loads(annotations.get(GROUPS_ANNOTATION, ""))
-    except ValueError:
-        groups = None
-    if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
-        raise RecordError(f"annotation {GROUPS_ANNOTATION} is not a JSON list of strings")
-    try:
         expires_at = epoch(annotations.get(EXPIRES_AT_ANNOTATION, ""))
     except ValueError:
         raise RecordError(f"annotation {EXPIRES_AT_ANNOTATION} is not an RFC 3339 time") from None
@@ -113,11 +133,23 @@ def read(obj: dict[str, Any]) -> MaasToken:
         id=metadata["name"],
         uid=metadata["uid"],
         owner=owner,
-        # Only a tier gives a tier group; a real group of such a name must not open anything.
-        groups=tuple(group for group in groups if not group.startswith(TIER_GROUPS)),
+        groups=_groups(annotations, GROUPS_ANNOTATION, default=""),
+        cluster_groups=_groups(annotations, CLUSTER_GROUPS_ANNOTATION, default="[]"),
+        suspended=SUSPENDED_LABEL in labels,
         tier=labels.get(TIER_LABEL, ""),
         name=annotations.get(NAME_ANNOTATION, ""),
         created_at=epoch(metadata["creationTimestamp"]),
         expires_at=expires_at,
         resource_version=int(metadata["resourceVersion"]),
     )
+
+
+def _groups(annotations: dict[str, str], key: str, *, default: str) -> tuple[str, ...]:
+    try:
+        groups = orjson.loads(annotations.get(key, default))
+    except ValueError:
+        groups = None
+    if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
+        raise RecordError(f"annotation {key} is not a JSON list of strings")
+    # Only a tier gives a tier group; a real group of such a name must not open anything.
+    return tuple(group for group in groups if not group.startswith(TIER_GROUPS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -23,10 +24,13 @@ _AT_ONCE = 16
 class Revoker:
     """Deletes ServiceAccounts of tokens and takes them out of the inventory."""
 
-    def __init__(self, client: KubeClient, inventory: Inventory, *, namespace: str) -> None:
+    def __init__(
+        self, client: KubeClient, inventory: Inventory, *, namespace: str, clock: Callable[[], float]
+    ) -> None:
         self._client = client
         self._inventory = inventory
         self._namespace = namespace
+        self._clock = clock
 
     async def revoke(self, token: MaasToken) -> None:
         """Revoke one token; one that is already gone is revoked too.
@@ -40,20 +44,30 @@ class Revoker:
         self._inventory.revoke(token)
 
     async def revoke_all(
-        self, tokens: Sequence[MaasToken], *, on_revoked: Callable[[MaasToken], None]
+        self,
+        tokens: Sequence[MaasToken],
+        *,
+        seconds: float = math.inf,
+        on_revoked: Callable[[MaasToken], None],
     ) -> int:
         """Revoke many tokens, some at a time, and tell `on_revoked` of each; returns how many.
 
+        Args:
+            tokens: which.
+            seconds: after so long no more are begun: whoever waits would be told nothing at all otherwise.
+            on_revoked: is told of each.
+
         Raises:
-            RevocationIncompleteError: some could not be revoked; it says how far it came.
+            RevocationIncompleteError: some were not revoked; it says how far it came.
         """
         queue = list(reversed(tokens))
+        deadline = self._clock() + seconds
         failed = 0
         last_error: KubeError | None = None
 
         async def work() -> None:
             nonlocal failed, last_error
-            while queue:
+            while queue and self._clock() < deadline:
                 token = queue.pop()
                 try:
                     await self.revoke(token)
@@ -65,6 +79,6 @@ class Revoker:
         async with asyncio.TaskGroup() as workers:
             for number in range(min(_AT_ONCE, len(tokens))):
                 workers.create_task(work(), name=f"revoke {number}")
-        if last_error is not None:
-            raise RevocationIncompleteError(len(tokens) - failed, failed) from last_error
+        if remaining := failed + len(queue):
+            raise RevocationIncompleteError(len(tokens) - remaining, remaining) from last_error
         return len(tokens)

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from app.identity.user import User
 from app.tokens.errors import RecordError
 from app.tokens.record import read, service_account
 
@@ -19,10 +18,13 @@ def an_account(username: str = "alice", **changes: Any) -> dict[str, Any]:
     account = service_account(
         token_id="alice-sa-1",
         namespace="maas",
-        owner=User(username, ("a", "b")),
+        owner=username,
+        groups=("a", "b"),
+        cluster_groups=("b",),
         tier="free",
         name="laptop",
         expires_at=EXPIRES_AT,
+        issue="0123",
     )
     server_side = {"uid": "u-1", "resourceVersion": "7", "creationTimestamp": "2026-11-23T20:00:00Z"}
     account["metadata"] |= server_side | changes
@@ -33,6 +35,7 @@ def an_account(username: str = "alice", **changes: Any) -> dict[str, Any]:
 def test_what_is_written_is_read_back(username: str) -> None:
     token = read(an_account(username))
     assert (token.id, token.uid, token.owner, token.groups) == ("alice-sa-1", "u-1", username, ("a", "b"))
+    assert (token.cluster_groups, token.suspended) == (("b",), False)
     assert (token.tier, token.name, token.expires_at) == ("free", "laptop", EXPIRES_AT)
     assert (token.created_at, token.resource_version) == (1_795_464_000, 7)
 

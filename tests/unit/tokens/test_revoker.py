@@ -42,7 +42,7 @@ async def test_a_token_is_revoked_when_its_service_account_is_gone_or_another(
     inventory.put(revoked)
     server = Deletions(alice_sa_1=status)
     async with scripted(server, tmp_path) as client:
-        await Revoker(client, inventory, namespace="maas").revoke(revoked)
+        await Revoker(client, inventory, namespace="maas", clock=lambda: 0.0).revoke(revoked)
     assert server.uids == {revoked.id: revoked.uid}
     assert inventory.by_uid(revoked.uid) is None
 
@@ -52,7 +52,7 @@ async def test_a_token_that_could_not_be_deleted_is_as_live_as_before(tmp_path: 
     inventory.put(kept)
     async with scripted(Deletions(alice_sa_1=500), tmp_path) as client:
         with pytest.raises(KubeError):
-            await Revoker(client, inventory, namespace="maas").revoke(kept)
+            await Revoker(client, inventory, namespace="maas", clock=lambda: 0.0).revoke(kept)
     assert inventory.by_uid(kept.uid) == kept
 
 
@@ -65,7 +65,7 @@ async def test_a_bulk_revocation_that_is_interrupted_says_how_far_it_came_and_ca
     server = Deletions(alice_sa_3=500, alice_sa_30=403)
     told: list[str] = []
     async with scripted(server, tmp_path) as client:
-        revoker = Revoker(client, inventory, namespace="maas")
+        revoker = Revoker(client, inventory, namespace="maas", clock=lambda: 0.0)
         with pytest.raises(RevocationIncompleteError) as interrupted:
             await revoker.revoke_all(tokens, on_revoked=lambda item: told.append(item.id))
         assert (interrupted.value.revoked, interrupted.value.remaining) == (38, 2)
@@ -78,5 +78,5 @@ async def test_a_bulk_revocation_that_is_interrupted_says_how_far_it_came_and_ca
 
 async def test_revoking_nothing_is_fine(tmp_path: Path) -> None:
     async with scripted(Deletions(), tmp_path) as client:
-        revoker = Revoker(client, Inventory(clock=lambda: 0.0), namespace="maas")
+        revoker = Revoker(client, Inventory(clock=lambda: 0.0), namespace="maas", clock=lambda: 0.0)
         assert await revoker.revoke_all([], on_revoked=lambda _: None) == 0

@@ -1,0 +1,136 @@
+"""Who is in which Group, where the cluster keeps them (OpenShift's ``user.openshift.io/v1`` Groups).
+
+A TokenReview names the groups that a person had at that moment. Those that stand for a Group of the cluster
+are watched here, so that whoever is added or removed is known without being asked again; all others came with
+the identity provider's claims, and only the person's next call tells of them.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.tiers.group import TIER_GROUPS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from app.kube.client import JsonObject
+
+logger = logging.getLogger(__name__)
+
+# A TokenReview may be some seconds old (ours are kept for ten, those of the API server for ten more): a Group
+# that was deleted meanwhile must not come back as if it were a claim.
+_REMEMBERED_SECONDS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A Group and the names of its users."""
+
+    name: str
+    users: frozenset[str]
+
+
+class Membership:
+    """Groups by user; a `Sink` for the reflector of Groups.
+
+    Attributes:
+        served: whether the cluster has such Groups at all; without them all groups are claims.
+    """
+
+    def __init__(self, *, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._groups: dict[str, Group] = {}
+        self._of_user: dict[str, frozenset[str]] = {}
+        self._deleted: dict[str, float] = {}
+        self._subscribers: list[Callable[[frozenset[str]], None]] = []
+        self.served = False
+
+    def subscribe(self, notify: Callable[[frozenset[str]], None]) -> None:
+        """Call `notify` with the users whose groups have changed."""
+        self._subscribers.append(notify)
+
+    def knows(self, group: str) -> bool:
+        """Whether `group` is the name of a Group, or was until a moment ago."""
+        return group in self._groups or group in self._deleted
+
+    def groups_of(self, user: str) -> frozenset[str]:
+        """The names of the Groups that `user` is in now."""
+        return self._of_user.get(user, frozenset())
+
+    def effective(self, user: str, groups: Iterable[str], *, known: Iterable[str] = ()) -> tuple[str, ...]:
+        """The groups that `user` has now.
+
+        Args:
+            user: whose.
+            groups: those that were seen at some time before.
+            known: which of them were Groups of the cluster at that time; they may have been deleted since.
+        """
+        if not self.served:
+            return tuple(groups)
+        claims = [group for group in groups if group not in known and not self.knows(group)]
+        return (*claims, *sorted(self.groups_of(user)))
+
+    # Sink
+
+    def decode(self, obj: JsonObject) -> Group | None:
+        """The Group; `users` is null when it has none. A tier's group is nobody's to give."""
+        if obj["metadata"]["name"].startswith(TIER_GROUPS):
+            return None
+        return Group(obj["metadata"]["name"], frozenset(obj.get("users") or ()))
+
+    def replace(self, items: Sequence[Group], resource_version: int) -> None:
+        """Make the index equal to a complete list; version 0 means that the cluster serves no Groups."""
+        self.served = resource_version > 0
+        former, self._groups = self._groups, {item.name: item for item in items}
+        for name in former.keys() - self._groups.keys():
+            self._bury(name)
+        of_user: dict[str, set[str]] = {}
+        for item in items:
+            for user in item.users:
+                of_user.setdefault(user, set()).add(item.name)
+        users_before, self._of_user = self._of_user, {}
+        for user, groups in of_user.items():
+            self._of_user[user] = frozenset(groups)
+        everybody = users_before.keys() | self._of_user.keys()
+        self._notify({user for user in everybody if users_before.get(user) != self._of_user.get(user)})
+
+    def put(self, item: Group) -> None:
+        """Add or change a Group."""
+        former = self._groups.get(item.name)
+        self._groups[item.name] = item
+        self._deleted.pop(item.name, None)
+        before = former.users if former else frozenset()
+        for user in item.users - before:
+            self._of_user[user] = self.groups_of(user) | {item.name}
+        for user in before - item.users:
+            self._leave(user, item.name)
+        self._notify(item.users ^ before)
+
+    def remove(self, obj: JsonObject) -> None:
+        """Take out a Group that is gone; nobody is in it any more."""
+        former = self._groups.pop(obj["metadata"]["name"], None)
+        if former is None:
+            return
+        self._bury(former.name)
+        for user in former.users:
+            self._leave(user, former.name)
+        self._notify(former.users)
+
+    def _leave(self, user: str, group: str) -> None:
+        if remaining := self.groups_of(user) - {group}:
+            self._of_user[user] = remaining
+        else:
+            self._of_user.pop(user, None)
+
+    def _bury(self, name: str) -> None:
+        now = self._clock()
+        self._deleted = {name: at for name, at in self._deleted.items() if at > now - _REMEMBERED_SECONDS}
+        self._deleted[name] = now
+
+    def _notify(self, users: Iterable[str]) -> None:
+        if changed := frozenset(users):
+            for notify in self._subscribers:
+                notify(changed)
