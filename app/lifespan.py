@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from app.kube.backoff import Backoff
 from app.kube.client import connect
 from app.kube.errors import KubeError
+from app.kube.eternal import eternally
 from app.observability.metrics import Metrics
 from app.reconcilers.running import run_all
 from app.service import Service, build
@@ -50,6 +51,7 @@ async def running(settings: Settings, *, metrics: Metrics | None = None) -> Asyn
             for reflector in service.reflectors
         ]
         tasks.append(asyncio.create_task(_keep_keys(service, Backoff(chance)), name="signing keys"))
+        tasks.append(asyncio.create_task(_write_events(service, Backoff(chance)), name="events"))
         leading = asyncio.create_task(_lead(service, chance), name="leader election")
         try:
             yield service
@@ -74,6 +76,10 @@ async def _lead(service: Service, chance: random.Random) -> None:
     else:
         service.metrics.observe_leader(leading=True)
         await reconcile()
+
+
+async def _write_events(service: Service, backoff: Backoff) -> None:
+    await eternally("the writer of events", service.events.run, backoff=backoff, clock=time.monotonic)
 
 
 async def _end(*tasks: asyncio.Task[Any]) -> None:

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from app.identity.access_review import AccessReviewer
 from app.identity.token_review import TokenReviewer
 from app.kube.backoff import Backoff
+from app.kube.events import EventRecorder
 from app.kube.freshness import Freshness
 from app.kube.leader import LeaderElection
 from app.kube.reflector import Reflector
 from app.kube.resources import CONFIG_MAPS, SERVICE_ACCOUNTS
 from app.models.access import ModelAccess
 from app.models.catalogue import KINDS, Catalogue
+from app.reconcilers.mapping_events import MappingEvents
 from app.tiers.source import TierSource
 from app.tokens.inventory import Inventory
 from app.tokens.issuer import Issuer, Lifetimes
@@ -47,6 +49,7 @@ class Service:
         reflectors: all of them, those of the models too.
         reconcilers: what only the leader runs.
         election: this replica's candidature.
+        events: Kubernetes Events on the mapping's ConfigMap.
     """
 
     settings: Settings
@@ -66,6 +69,7 @@ class Service:
     reflectors: tuple[Reflector[Any], ...]
     reconcilers: tuple[Reconciler, ...]
     election: LeaderElection
+    events: EventRecorder
 
 
 def build(
@@ -117,11 +121,23 @@ def build(
         )
 
     mapping = f"metadata.name={settings.tiers.config_map}"
-    decisive = (
-        reflector(SERVICE_ACCOUNTS, inventory, namespace=settings.namespace, labelSelector=SELECTOR),
-        reflector(CONFIG_MAPS, tiers, namespace=settings.namespace, fieldSelector=mapping),
-    )
+    of_tokens = reflector(SERVICE_ACCOUNTS, inventory, namespace=settings.namespace, labelSelector=SELECTOR)
+    of_mapping = reflector(CONFIG_MAPS, tiers, namespace=settings.namespace, fieldSelector=mapping)
+    decisive = (of_tokens, of_mapping)
     models = tuple(reflector(kind, catalogue.shelf(kind)) for kind in KINDS)
+    # Also of two processes on one host, and of one that was killed and started again.
+    identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
+
+    def config_map() -> dict[str, str]:
+        return {
+            "apiVersion": CONFIG_MAPS.api_version,
+            "kind": "ConfigMap",
+            "namespace": settings.namespace,
+            "name": settings.tiers.config_map,
+            "uid": tiers.uid,
+        }
+
+    events = EventRecorder(client, involved=config_map, instance=identity, backoff=Backoff(random), time=now)
     service = Service(
         settings=settings,
         metrics=metrics,
@@ -160,13 +176,13 @@ def build(
         revoker=Revoker(client, inventory, namespace=settings.namespace),
         decisions=Freshness(decisive, staleness_seconds=kube.staleness_seconds),
         reflectors=(*decisive, *models),
-        reconcilers=(),
+        reconcilers=(MappingEvents(tiers, events, wait_read=of_mapping.wait_synced),),
+        events=events,
         election=LeaderElection(
             client,
             name=settings.leader.lease,
             namespace=settings.namespace,
-            # Also of two processes on one host, and of one that was killed and started again.
-            identity=f"{socket.gethostname()}_{secrets.token_hex(4)}",
+            identity=identity,
             lease_seconds=settings.leader.lease_seconds,
             renew_seconds=settings.leader.renew_seconds,
             retry_seconds=settings.leader.retry_seconds,
