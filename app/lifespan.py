@@ -26,11 +26,18 @@ logger = logging.getLogger(__name__)
 
 # Who rotates keys because one has leaked wants the old one refused soon. New ones are fetched when needed.
 _KEYS_SECONDS = 300
+# Reconcilers end at once; this is for an API server that is away when the lease is to be released.
+_STAND_DOWN_SECONDS = 5
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, metrics: Metrics | None = None) -> AsyncIterator[Service]:
+async def running(
+    settings: Settings, *, metrics: Metrics | None = None, stopping: asyncio.Event | None = None
+) -> AsyncIterator[Service]:
     """The service with its reflectors running; they are synced a moment later, which `/readyz` tells.
+
+    Once `stopping` is set, reconcilers end and the lease is released; the rest goes on to the end of the
+    context, so that requests are answered.
 
     Raises:
         KubeError: there is no usable configuration for the cluster.
@@ -45,18 +52,20 @@ async def running(settings: Settings, *, metrics: Metrics | None = None) -> Asyn
         random=chance,
     )
     try:
-        service = build(settings, client, metrics, random=chance)
+        service = build(settings, client, metrics, random=chance, stopping=stopping)
         tasks = [
             asyncio.create_task(reflector.run(), name=f"reflector {reflector.name}")
             for reflector in service.reflectors
         ]
         tasks.append(asyncio.create_task(_keep_keys(service, Backoff(chance)), name="signing keys"))
         tasks.append(asyncio.create_task(_write_events(service, Backoff(chance)), name="events"))
-        leading = asyncio.create_task(_lead(service, chance), name="leader election")
+        leading = asyncio.create_task(_lead(service, chance), name="leading")
         try:
             yield service
         finally:
             # First, while everything that reconcilers stand on still runs: the next leader need not wait.
+            service.stopping.set()
+            await asyncio.wait([leading], timeout=_STAND_DOWN_SECONDS)
             await _end(leading)
             await _end(*tasks)
             await service.access_reviewer.close()
@@ -66,16 +75,23 @@ async def running(settings: Settings, *, metrics: Metrics | None = None) -> Asyn
 
 
 async def _lead(service: Service, chance: random.Random) -> None:
-    """Run the reconcilers while this replica leads; always, if there is no election."""
+    """Stand for election, and run the reconcilers while elected, until the service stops."""
+    election = asyncio.create_task(_reconcile(service, chance), name="leader election")
+    try:
+        await service.stopping.wait()
+    finally:
+        await _end(election)
 
-    def reconcile() -> Coroutine[Any, Any, None]:
+
+async def _reconcile(service: Service, chance: random.Random) -> None:
+    def work() -> Coroutine[Any, Any, None]:
         return run_all(service.reconcilers, random=chance, clock=time.monotonic)
 
     if service.settings.leader.enabled:
-        await service.election.run(reconcile)
+        await service.election.run(work)
     else:
         service.metrics.observe_leader(leading=True)
-        await reconcile()
+        await work()
 
 
 async def _write_events(service: Service, backoff: Backoff) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import socket
 import time
@@ -50,6 +51,7 @@ class Service:
         reconcilers: what only the leader runs.
         election: this replica's candidature.
         events: Kubernetes Events on the mapping's ConfigMap.
+        stopping: set when the process is about to end: it is not ready, and does not stand for election.
     """
 
     settings: Settings
@@ -70,6 +72,7 @@ class Service:
     reconcilers: tuple[Reconciler, ...]
     election: LeaderElection
     events: EventRecorder
+    stopping: asyncio.Event
 
 
 def build(
@@ -78,6 +81,7 @@ def build(
     metrics: Metrics,
     *,
     random: random.Random,
+    stopping: asyncio.Event | None = None,
     clock: Callable[[], float] = time.monotonic,
     now: Callable[[], float] = time.time,
 ) -> Service:
@@ -88,6 +92,7 @@ def build(
         client: the cluster.
         metrics: where the parts count.
         random: spreads retries.
+        stopping: is set when the process is about to end.
         clock: monotonic seconds, for ages and waits.
         now: seconds since the epoch, for expiry.
     """
@@ -178,6 +183,7 @@ def build(
         reflectors=(*decisive, *models),
         reconcilers=(MappingEvents(tiers, events, wait_read=of_mapping.wait_synced),),
         events=events,
+        stopping=stopping or asyncio.Event(),
         election=LeaderElection(
             client,
             name=settings.leader.lease,
