@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from app.kube.backoff import Backoff
 from app.kube.client import connect
 from app.kube.errors import KubeError
+from app.kube.eternal import eternally
 from app.observability.metrics import Metrics
 from app.reconcilers.running import run_all
 from app.service import Service, build
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from app.settings import Settings
 
@@ -25,11 +26,18 @@ logger = logging.getLogger(__name__)
 
 # Who rotates keys because one has leaked wants the old one refused soon. New ones are fetched when needed.
 _KEYS_SECONDS = 300
+# Reconcilers end at once; this is for an API server that is away when the lease is to be released.
+_STAND_DOWN_SECONDS = 5
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, metrics: Metrics | None = None) -> AsyncIterator[Service]:
+async def running(
+    settings: Settings, *, metrics: Metrics | None = None, stopping: asyncio.Event | None = None
+) -> AsyncIterator[Service]:
     """The service with its reflectors running; they are synced a moment later, which `/readyz` tells.
+
+    Once `stopping` is set, reconcilers end and the lease is released; the rest goes on to the end of the
+    context, so that requests are answered.
 
     Raises:
         KubeError: there is no usable configuration for the cluster.
@@ -44,19 +52,22 @@ async def running(settings: Settings, *, metrics: Metrics | None = None) -> Asyn
         random=chance,
     )
     try:
-        service = build(settings, client, metrics, random=chance)
+        service = build(settings, client, metrics, random=chance, stopping=stopping)
         tasks = [
             asyncio.create_task(reflector.run(), name=f"reflector {reflector.name}")
             for reflector in service.reflectors
         ]
         tasks.append(asyncio.create_task(_keep_keys(service, Backoff(chance)), name="signing keys"))
-        tasks.append(asyncio.create_task(service.orphans.run(), name="orphans"))
-        tasks.append(asyncio.create_task(service.claims.run(), name="claims"))
-        leading = asyncio.create_task(_lead(service, chance), name="leader election")
+        tasks.append(asyncio.create_task(_forever(service.events.run, "events", chance), name="events"))
+        tasks.append(asyncio.create_task(_forever(service.orphans.run, "orphans", chance), name="orphans"))
+        tasks.append(asyncio.create_task(_forever(service.claims.run, "claims", chance), name="claims"))
+        leading = asyncio.create_task(_lead(service, chance), name="leading")
         try:
             yield service
         finally:
             # First, while everything that reconcilers stand on still runs: the next leader need not wait.
+            service.stopping.set()
+            await asyncio.wait([leading], timeout=_STAND_DOWN_SECONDS)
             await _end(leading)
             await _end(*tasks)
             await service.access_reviewer.close()
@@ -66,16 +77,27 @@ async def running(settings: Settings, *, metrics: Metrics | None = None) -> Asyn
 
 
 async def _lead(service: Service, chance: random.Random) -> None:
-    """Run the reconcilers while this replica leads; always, if there is no election."""
+    """Stand for election, and run the reconcilers while elected, until the service stops."""
+    election = asyncio.create_task(_reconcile(service, chance), name="leader election")
+    try:
+        await service.stopping.wait()
+    finally:
+        await _end(election)
 
-    def reconcile() -> Coroutine[Any, Any, None]:
+
+async def _reconcile(service: Service, chance: random.Random) -> None:
+    def work() -> Coroutine[Any, Any, None]:
         return run_all(service.reconcilers, random=chance, clock=time.monotonic)
 
     if service.settings.leader.enabled:
-        await service.election.run(reconcile)
+        await service.election.run(work)
     else:
         service.metrics.observe_leader(leading=True)
-        await reconcile()
+        await work()
+
+
+async def _forever(run: Callable[[], Coroutine[Any, Any, None]], name: str, chance: random.Random) -> None:
+    await eternally(name, run, backoff=Backoff(chance), clock=time.monotonic)
 
 
 async def _end(*tasks: asyncio.Task[Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import socket
 import time
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from app.identity.access_review import AccessReviewer
 from app.identity.token_review import TokenReviewer
 from app.kube.backoff import Backoff
+from app.kube.events import EventRecorder
 from app.kube.freshness import Freshness
 from app.kube.leader import LeaderElection
 from app.kube.pace import Pace
@@ -18,6 +20,7 @@ from app.kube.reflector import Reflector
 from app.kube.resources import CONFIG_MAPS, GROUPS, SERVICE_ACCOUNTS
 from app.models.access import ModelAccess
 from app.models.catalogue import KINDS, Catalogue
+from app.reconcilers.mapping_events import MappingEvents
 from app.reconcilers.reaper import Reaper
 from app.reconcilers.retier import Retier
 from app.tiers.membership import Membership
@@ -55,6 +58,8 @@ class Service:
         reflectors: all of them, those of the models too.
         reconcilers: what only the leader runs.
         election: this replica's candidature.
+        events: Kubernetes Events on the mapping's ConfigMap.
+        stopping: set when the process is about to end: it is not ready, and does not stand for election.
     """
 
     settings: Settings
@@ -78,11 +83,8 @@ class Service:
     reflectors: tuple[Reflector[Any], ...]
     reconcilers: tuple[Reconciler, ...]
     election: LeaderElection
-
-
-class _NoAlarm:
-    def warning(self, reason: str, message: str) -> None:
-        """TMP."""
+    events: EventRecorder
+    stopping: asyncio.Event
 
 
 def build(
@@ -91,6 +93,7 @@ def build(
     metrics: Metrics,
     *,
     random: random.Random,
+    stopping: asyncio.Event | None = None,
     clock: Callable[[], float] = time.monotonic,
     now: Callable[[], float] = time.time,
 ) -> Service:
@@ -101,6 +104,7 @@ def build(
         client: the cluster.
         metrics: where the parts count.
         random: spreads retries.
+        stopping: is set when the process is about to end.
         clock: monotonic seconds, for ages and waits.
         now: seconds since the epoch, for expiry.
     """
@@ -140,12 +144,24 @@ def build(
         )
 
     mapping = f"metadata.name={settings.tiers.config_map}"
-    decisive = (
-        reflector(SERVICE_ACCOUNTS, inventory, namespace=namespace, labelSelector=SELECTOR),
-        reflector(CONFIG_MAPS, tiers, namespace=namespace, fieldSelector=mapping),
-        reflector(GROUPS, membership),
-    )
+    of_tokens = reflector(SERVICE_ACCOUNTS, inventory, namespace=namespace, labelSelector=SELECTOR)
+    of_mapping = reflector(CONFIG_MAPS, tiers, namespace=namespace, fieldSelector=mapping)
+    decisive = (of_tokens, of_mapping, reflector(GROUPS, membership))
+    decisions = Freshness(decisive, staleness_seconds=kube.staleness_seconds)
     models = tuple(reflector(kind, catalogue.shelf(kind)) for kind in KINDS)
+    # Also of two processes on one host, and of one that was killed and started again.
+    identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
+
+    def config_map() -> dict[str, str]:
+        return {
+            "apiVersion": CONFIG_MAPS.api_version,
+            "kind": "ConfigMap",
+            "namespace": namespace,
+            "name": settings.tiers.config_map,
+            "uid": tiers.uid,
+        }
+
+    events = EventRecorder(client, involved=config_map, instance=identity, backoff=Backoff(random), time=now)
     service = Service(
         settings=settings,
         metrics=metrics,
@@ -188,19 +204,21 @@ def build(
         revoker=Revoker(client, inventory, namespace=namespace, clock=clock),
         orphans=orphans,
         claims=Claims(inventory, standings, corrector, pace=pace),
-        decisions=Freshness(decisive, staleness_seconds=kube.staleness_seconds),
+        decisions=decisions,
         reflectors=(*decisive, *models),
         reconcilers=(
+            MappingEvents(tiers, events, wait_read=of_mapping.wait_synced),
             Retier(
                 inventory,
                 tiers,
                 membership,
                 standings,
                 corrector,
+                wait_read=decisions.wait_synced,
                 pace=pace,
                 backoff=Backoff(random),
                 observe=metrics,
-                alarm=_NoAlarm(),
+                events=events,
             ),
             Reaper(
                 client,
@@ -212,12 +230,13 @@ def build(
                 observe=metrics,
             ),
         ),
+        events=events,
+        stopping=stopping or asyncio.Event(),
         election=LeaderElection(
             client,
             name=settings.leader.lease,
             namespace=namespace,
-            # Also of two processes on one host, and of one that was killed and started again.
-            identity=f"{socket.gethostname()}_{secrets.token_hex(4)}",
+            identity=identity,
             lease_seconds=settings.leader.lease_seconds,
             renew_seconds=settings.leader.renew_seconds,
             retry_seconds=settings.leader.retry_seconds,

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
     from pathlib import Path
 
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +87,7 @@ async def serving(
     *apps: tuple[ASGIApp, Listener],
     shutdown_seconds: float,
     certificate: tuple[Path, Path] | None = None,
+    stopping: asyncio.Event | None = None,
 ) -> AsyncIterator[None]:
     """Serve each app on its listener for as long as the context lasts; then requests in flight may finish.
 
@@ -94,13 +95,15 @@ async def serving(
         apps: ASGI applications with listeners from `bind`, which are closed at the end.
         shutdown_seconds: how long requests in flight may take at the end.
         certificate: files of certificate chain and key, for HTTPS.
+        stopping: once it is set, each answer asks its client to come back by another connection, so that
+            none is left when the listeners close, and nobody sends a request into one that is just closing.
     """
     cert, key = certificate or (None, None)
     servers = []
     tasks = []
     for app, listener in apps:
         config = uvicorn.Config(
-            app,
+            _closing(app, stopping) if stopping else app,
             loop="none",
             http="httptools",
             lifespan="off",
@@ -128,23 +131,49 @@ async def serving(
             listener.socket.close()
 
 
-async def until_stopped(main: Coroutine[Any, Any, None]) -> str | None:
+def _closing(app: ASGIApp, stopping: asyncio.Event) -> ASGIApp:
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_and_close(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+            await send(message)
+
+        await app(scope, receive, send_and_close if stopping.is_set() else send)
+
+    return answer
+
+
+async def until_stopped(
+    main: Coroutine[Any, Any, None], *, drain: Callable[[], Coroutine[Any, Any, None]] | None = None
+) -> str | None:
     """Run `main` until it ends, or until SIGINT or SIGTERM cancels it, which is no error.
 
     That goes for its start and its end as well: a signal while things are still being started stops them in
-    good order, and a second one cuts short what is being ended.
+    good order, and a further one cuts short what is being ended.
+
+    Args:
+        main: what is run.
+        drain: after SIGTERM this runs to its end before `main` is cancelled; another signal cuts it short.
+            Not so after SIGINT, which is Ctrl-C: whoever presses it sits there and waits.
 
     Returns:
         The signal's name; None where `main` ended by itself.
     """
     task = asyncio.create_task(main, name="main")
+    draining: asyncio.Task[None] | None = None
     stopped_by: str | None = None
 
     def stop(number: signal.Signals) -> None:
-        nonlocal stopped_by
-        stopped_by = number.name
+        nonlocal stopped_by, draining
         logger.info("stopping after %s", number.name)
-        task.cancel()
+        first, stopped_by = stopped_by is None, number.name
+        if drain and first and number is signal.SIGTERM:
+            draining = asyncio.create_task(drain(), name="drain")
+            draining.add_done_callback(lambda _: task.cancel())
+        elif draining and not draining.done():
+            draining.cancel()
+        else:
+            task.cancel()
 
     loop = asyncio.get_running_loop()
     signals = (signal.SIGINT, signal.SIGTERM)
@@ -158,4 +187,7 @@ async def until_stopped(main: Coroutine[Any, Any, None]) -> str | None:
     finally:
         for number in signals:
             loop.remove_signal_handler(number)
+        if draining:
+            draining.cancel()
+            await asyncio.gather(draining, return_exceptions=True)
     return stopped_by

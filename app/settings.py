@@ -28,7 +28,12 @@ class HttpSettings(_Group):
     public_port: Port = Field(8080, description="Port of the public app (0: any free one).")
     gateway_port: Port = Field(8081, description="Port of the gateway app (0: any free one).")
     max_body_bytes: int = Field(64 * 1024, gt=0, description="Largest request body of /maas-api, in bytes.")
-    shutdown_seconds: Seconds = Field(20, description="How long requests in flight may take after SIGTERM.")
+    drain_seconds: float = Field(
+        5, ge=0, description="How long requests are still answered after SIGTERM, while nobody is sent here."
+    )
+    shutdown_seconds: Seconds = Field(
+        20, description="How long requests in flight may take after that, or after Ctrl-C."
+    )
 
 
 class KubeSettings(_Group):

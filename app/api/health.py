@@ -46,6 +46,8 @@ def readiness(service: Service) -> dict[str, Any]:
         blocking.append("what is known of the cluster is too old to decide by")
     if service.tiers.mapping is None:
         blocking.append("no valid tier mapping yet")
+    if service.stopping.is_set():
+        blocking.append("shutting down")
     notes = []
     if service.tiers.mapping and service.tiers.error:
         notes.append("the tier mapping was rejected; the last good one is in force")

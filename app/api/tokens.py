@@ -80,7 +80,7 @@ async def issue(service: Parts, caller: Caller, wanted: IssueBody, response: Res
     issued = await service.issuer.issue(
         caller.username,
         groups=standing.groups,
-        cluster_groups=service.standings.cluster_groups(standing.groups),
+        cluster_groups=service.standings.cluster_groups(standing.groups) or (),
         tier=tier.name,
         name=wanted.name,
         seconds=wanted.expiration,

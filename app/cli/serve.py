@@ -29,7 +29,7 @@ def serve() -> None:
     settings = read_settings()
     configure(settings.log.level, settings.log.format)
     try:
-        uvloop.run(until_stopped(_serve(settings)))
+        uvloop.run(_serve(settings))
     except PortTakenError as error:
         sys.stderr.write(f"maasctl: {error}; choose another with MAAS_HTTP_{error.name.upper()}_PORT\n")
         raise typer.Exit(1) from None
@@ -39,16 +39,32 @@ def serve() -> None:
 
 
 async def _serve(settings: Settings) -> None:
+    stopping = asyncio.Event()
+
+    async def drain() -> None:
+        # Whoever sends requests here needs a moment to see that this replica is no longer ready.
+        stopping.set()
+        await asyncio.sleep(settings.http.drain_seconds)
+
+    await until_stopped(_serving(settings, stopping), drain=drain)
+
+
+async def _serving(settings: Settings, stopping: asyncio.Event) -> None:
     http = settings.http
     public = bind("public", http.host, http.public_port)
     gateway = bind("gateway", http.host, http.gateway_port)
     async with (
-        running(settings) as service,
+        running(settings, stopping=stopping) as service,
         serving(
             (create_gateway_app(service), gateway),
             (create_public_app(service), public),
             shutdown_seconds=http.shutdown_seconds,
+            stopping=stopping,
         ),
     ):
         logger.info("serving: public app on port %d, gateway app on port %d", public.port, gateway.port)
-        await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            # Also where nothing was drained: the lease does not wait for requests in flight.
+            stopping.set()

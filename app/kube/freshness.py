@@ -24,6 +24,11 @@ class Freshness:
         """Whether every first list is complete."""
         return all(reflector.synced for reflector in self.reflectors)
 
+    async def wait_synced(self) -> None:
+        """Return as soon as every first list is complete."""
+        for reflector in self.reflectors:
+            await reflector.wait_synced()
+
     @property
     def connected(self) -> bool:
         """Whether all of them are in contact with the API server."""

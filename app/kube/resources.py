@@ -36,6 +36,7 @@ class Resource:
 
 SERVICE_ACCOUNTS = Resource("v1", "serviceaccounts")
 CONFIG_MAPS = Resource("v1", "configmaps")
+EVENTS = Resource("v1", "events")
 LEASES = Resource("coordination.k8s.io/v1", "leases")
 TOKEN_REVIEWS = Resource("authentication.k8s.io/v1", "tokenreviews")
 GROUPS = Resource("user.openshift.io/v1", "groups")

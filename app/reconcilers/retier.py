@@ -10,7 +10,10 @@ from app.kube.errors import KubeError
 from app.tiers.source import NoMappingError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from app.kube.backoff import Backoff
+    from app.kube.events import EventRecorder
     from app.kube.pace import Pace
     from app.tiers.membership import Membership
     from app.tiers.source import TierSource
@@ -35,13 +38,6 @@ class RetierObserver(Protocol):
         """So many people who hold tokens have a tier, and so many have none."""
 
 
-class Alarm(Protocol):
-    """Makes people look; Kubernetes Events are one."""
-
-    def warning(self, reason: str, message: str) -> None:
-        """Tell of something that somebody has to look at."""
-
-
 class Retier:
     """Relabels tokens whose owners have another tier, and marks those of owners who have none."""
 
@@ -55,19 +51,21 @@ class Retier:
         standings: Standings,
         corrector: Corrector,
         *,
+        wait_read: Callable[[], Awaitable[None]],
         pace: Pace,
         backoff: Backoff,
         observe: RetierObserver,
-        alarm: Alarm,
+        events: EventRecorder,
     ) -> None:
         self._inventory = inventory
         self._tiers = tiers
         self._standings = standings
         self._corrector = corrector
+        self._wait_read = wait_read
         self._pace = pace
         self._backoff = backoff
         self._observe = observe
-        self._alarm = alarm
+        self._events = events
         self._running = False
         self._survey_due = False
         self._alarmed = False
@@ -79,6 +77,8 @@ class Retier:
 
     async def run(self) -> None:
         """Write what differs, at the pace that was given, until cancelled."""
+        # By half of what there is, people would be taken for somebody they are not.
+        await self._wait_read()
         self._running = True
         try:
             self._note_all()
@@ -136,7 +136,7 @@ class Retier:
             elif tokens:
                 suspended += 1
         self._observe.observe_owners(active=active, suspended=suspended)
-        self._raise_alarm(active, suspended)
+        await self._raise_alarm(active, suspended)
 
     def _has_tier(self, token: MaasToken) -> bool:
         try:
@@ -144,7 +144,7 @@ class Retier:
         except NoMappingError:
             return False
 
-    def _raise_alarm(self, active: int, suspended: int) -> None:
+    async def _raise_alarm(self, active: int, suspended: int) -> None:
         if suspended <= active or self._tiers.mapping is None:
             self._alarmed = False
         elif not self._alarmed:
@@ -154,7 +154,7 @@ class Retier:
                 "and are refused; their tokens stay, and work again as soon as a group of theirs is mapped"
             )
             logger.error("mass suspension: %s", message)
-            self._alarm.warning("MassSuspension", message)
+            await self._events.warning("MassSuspension", message)
 
     async def _correct(self) -> None:
         # A new mapping makes another list.

@@ -32,12 +32,14 @@ class TierSource:
         mapping: the mapping in force, or None before the first good one.
         error: why the ConfigMap's present content is not in force, or None when it is.
         generation: counts the mappings that have been in force.
+        uid: of the ConfigMap that was seen last; empty if there was none yet.
     """
 
     def __init__(self) -> None:
         self.mapping: TierMapping | None = None
         self.error: str | None = "the ConfigMap was not read yet"
         self.generation = 0
+        self.uid = ""
         self._subscribers: list[Callable[[], None]] = []
 
     def subscribe(self, notify: Callable[[], None]) -> None:
@@ -77,6 +79,7 @@ class TierSource:
 
     def put(self, item: JsonObject) -> None:
         """Put the ConfigMap's mapping in force, if it can be read."""
+        self.uid = str(item.get("metadata", {}).get("uid") or "")
         try:
             mapping = parse_mapping(item.get("data") or {})
         except MappingError as error:

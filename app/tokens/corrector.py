@@ -61,7 +61,7 @@ class Corrector:
         }
         if self._other_groups(token, standing):
             known = self._standings.cluster_groups(standing.groups)
-            metadata["annotations"] = groups_annotations(standing.groups, known)
+            metadata["annotations"] = groups_annotations(standing.groups, known or ())
         try:
             changed = await self._client.merge_patch(
                 SERVICE_ACCOUNTS, token.id, {"metadata": metadata}, namespace=self._namespace
@@ -76,8 +76,10 @@ class Corrector:
         return True
 
     def _other_groups(self, token: MaasToken, standing: Standing) -> bool:
+        if set(token.groups) != set(standing.groups):
+            return True
         known = self._standings.cluster_groups(standing.groups)
-        return set(token.groups) != set(standing.groups) or set(token.cluster_groups) != set(known)
+        return known is not None and set(token.cluster_groups) != set(known)
 
 
 def _described(tier: str, groups: tuple[str, ...], *, suspended: bool) -> dict[str, Any]:

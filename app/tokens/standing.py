@@ -45,7 +45,8 @@ class Standings:
         groups = self._membership.effective(user.username, user.groups)
         return Standing(groups, self._tiers.tier_of(groups))
 
-    def cluster_groups(self, groups: tuple[str, ...]) -> tuple[str, ...]:
-        """Which of `groups` are Groups of the cluster, so that a token's record can say so."""
-        membership = self._membership
-        return tuple(group for group in groups if membership.knows(group)) if membership.served else ()
+    def cluster_groups(self, groups: tuple[str, ...]) -> tuple[str, ...] | None:
+        """Which of `groups` are Groups of the cluster, for a token's record; None if it serves no Groups."""
+        if not self._membership.served:
+            return None
+        return tuple(group for group in groups if self._membership.knows(group))

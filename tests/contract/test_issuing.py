@@ -87,6 +87,7 @@ async def test_the_service_account_is_the_token(maas: Replica) -> None:
         "app.kubernetes.io/managed-by": "maas-api",
         "maas.opendatahub.io/owner": owner_label("alice@example.com"),
     }
+    assert metadata["annotations"].pop("maas.opendatahub.io/issue")
     assert metadata["annotations"] == {
         "maas.opendatahub.io/username": "alice@example.com",
         "maas.opendatahub.io/groups": '["premium-users","system:authenticated"]',

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app.kube.resources import CONFIG_MAPS, GROUPS, SERVICE_ACCOUNTS
+from app.kube.resources import CONFIG_MAPS, EVENTS, GROUPS, SERVICE_ACCOUNTS
 from tests.workspace import Replica, Workspace, eventually, replica
 
 if TYPE_CHECKING:
@@ -194,6 +194,12 @@ async def test_a_mapping_that_suspends_more_than_half_of_all_owners_is_raised_lo
     await (await replicas[0].caller("bob", "premium-users")).issued()
     await workspace.map_tiers(NO_FREE)
     await eventually(lambda: "3 of 4 people who hold tokens have no tier" in caplog.text)
+
+    async def told() -> bool:
+        page = await workspace.cluster.admin.list(EVENTS, namespace=workspace.namespace)
+        return any(item["reason"] == "MassSuspension" for item in page["items"])
+
+    await eventually(told)
     leader = next(each for each in replicas if each.service.election.leading)
     value = leader.service.metrics.registry.get_sample_value
     assert value("maas_owners", {"standing": "suspended"}) == 3

@@ -113,6 +113,19 @@ def test_every_metric_is_documented_as_it_is(expected: list[str]) -> None:
     assert expected in list(table_rows(page("metrics.md")))
 
 
+# Events
+
+
+def event_reasons() -> set[str]:
+    sources = "\n".join(path.read_text() for path in (ROOT / "app").rglob("*.py"))
+    return set(re.findall(r'events\.(?:warning|normal)\(\s*"(\w+)"', sources))
+
+
+def test_every_event_is_explained_in_operations() -> None:
+    assert {"MappingRejected", "MappingInForce"} <= event_reasons()
+    assert event_reasons() <= {cells[0].strip("`") for cells in table_rows(page("operations.md"))}
+
+
 # Endpoints and errors
 
 

@@ -124,18 +124,26 @@ def test_every_variable_is_a_setting() -> None:
     assert {variable["name"] for variable in container()["env"]} <= known
 
 
+def test_the_rules_are_for_the_lease_that_is_the_default() -> None:
+    leases = [rule for rule in rules() if "leases" in rule["resources"]]
+    name = Settings.model_fields["leader"].default.lease
+    assert [(rule.get("resourceNames"), rule["verbs"]) for rule in leases] == [
+        ([name], ["get", "update"]),
+        (None, ["create"]),
+    ]
+
+
 def test_kubernetes_adds_no_variables_that_look_like_settings() -> None:
     assert the("Deployment")["spec"]["template"]["spec"]["enableServiceLinks"] is False
 
 
-def test_requests_in_flight_may_finish_before_a_pod_is_killed() -> None:
-    (seconds,) = (
-        float(variable["value"])
-        for variable in container()["env"]
-        if variable["name"] == "MAAS_HTTP_SHUTDOWN_SECONDS"
-    )
-    before = container()["lifecycle"]["preStop"]["sleep"]["seconds"]
-    assert the("Deployment")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > before + seconds
+def test_requests_are_drained_and_those_in_flight_may_finish_before_a_pod_is_killed() -> None:
+    env = {variable["name"]: variable.get("value") for variable in container()["env"]}
+    drain, shutdown = (float(env[f"MAAS_HTTP_{name}_SECONDS"]) for name in ("DRAIN", "SHUTDOWN"))
+    grace = the("Deployment")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+    assert drain >= 5
+    # What is left is for reflectors, connections and the interpreter.
+    assert drain + shutdown + 5 <= grace
 
 
 def test_the_pod_meets_the_restricted_standard_as_any_user() -> None:

@@ -90,6 +90,99 @@ async def test_a_signal_stops_what_runs_in_good_order(number: signal.Signals) ->
     assert ended.is_set()
 
 
+class Drained:
+    """Something that runs, and is drained before it ends."""
+
+    def __init__(self) -> None:
+        self.started, self.draining, self.drained, self.ended = (asyncio.Event() for _ in range(4))
+        self.let = asyncio.Event()
+
+    async def main(self) -> None:
+        self.started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.ended.set()
+
+    async def drain(self) -> None:
+        self.draining.set()
+        await self.let.wait()
+        self.drained.set()
+
+    def run(self) -> asyncio.Task[str | None]:
+        return asyncio.create_task(until_stopped(self.main(), drain=self.drain))
+
+
+async def test_sigterm_drains_first() -> None:
+    drained = Drained()
+    waiting = drained.run()
+    await drained.started.wait()
+    os.kill(os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(5):
+        await drained.draining.wait()
+        assert not drained.ended.is_set()
+        drained.let.set()
+        assert await waiting == "SIGTERM"
+    assert drained.drained.is_set()
+    assert drained.ended.is_set()
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+async def test_a_second_signal_cuts_the_drain_short(second: signal.Signals) -> None:
+    drained = Drained()
+    waiting = drained.run()
+    await drained.started.wait()
+    os.kill(os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(5):
+        await drained.draining.wait()
+        os.kill(os.getpid(), second)
+        assert await waiting == second.name
+    assert not drained.drained.is_set()
+    assert drained.ended.is_set()
+
+
+async def test_ctrl_c_does_not_wait_for_a_drain() -> None:
+    drained = Drained()
+    waiting = drained.run()
+    await drained.started.wait()
+    os.kill(os.getpid(), signal.SIGINT)
+    async with asyncio.timeout(5):
+        assert await waiting == "SIGINT"
+    assert not drained.draining.is_set()
+
+
+async def test_what_ends_while_it_drains_ends_the_drain() -> None:
+    drained = Drained()
+    let = asyncio.Event()
+
+    async def main() -> None:
+        drained.started.set()
+        await let.wait()
+
+    waiting = asyncio.create_task(until_stopped(main(), drain=drained.drain))
+    await drained.started.wait()
+    os.kill(os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(5):
+        await drained.draining.wait()
+        let.set()
+        await waiting
+    assert not drained.drained.is_set()
+
+
+async def test_whoever_is_answered_while_it_stops_is_asked_to_connect_anew() -> None:
+    stopping = asyncio.Event()
+    listener = bind("x", "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.port}/"
+    async with (
+        serving((slow, listener), shutdown_seconds=1, stopping=stopping),
+        httpx.AsyncClient() as client,
+    ):
+        assert "connection" not in (await client.get(url)).headers
+        stopping.set()
+        for _ in range(2):
+            assert (await client.get(url)).headers["connection"] == "close"
+
+
 async def test_what_ends_or_fails_by_itself_needs_no_signal() -> None:
     async def main(error: Exception | None) -> None:
         if error:

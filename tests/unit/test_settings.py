@@ -41,6 +41,12 @@ def test_a_variable_is_prefix_group_and_name(monkeypatch: pytest.MonkeyPatch) ->
         ("MAAS_HTTP_PUBLIC_PORT", "70000"),
         ("MAAS_LOG_LEVEL", "LOUD"),
         ("MAAS_TOKENS_NOTHING", "1"),
+        ("MAAS_HTTP_DRAIN_SECONDS", "-1"),
+        ("MAAS_LEADER_LEASE_SECONDS", "10"),
+        ("MAAS_LEADER_RENEW_SECONDS", "2"),
+        ("MAAS_LEADER_RETRY_SECONDS", "0"),
+        ("MAAS_LEADER_LEASE_SECONDS", "301"),
+        ("MAAS_LEADER_ENABLED", "perhaps"),
     ],
 )
 def test_values_that_make_no_sense_are_refused(
