@@ -78,22 +78,22 @@ async def running(
 
 async def _lead(service: Service, chance: random.Random) -> None:
     """Stand for election, and run the reconcilers while elected, until the service stops."""
-    election = asyncio.create_task(_reconcile(service, chance), name="leader election")
+
+    async def reconcile() -> None:
+        await run_all(service.reconcilers, random=chance, clock=time.monotonic)
+
+    async def stand() -> None:
+        if service.settings.leader.enabled:
+            await service.election.run(reconcile)
+        else:
+            service.metrics.observe_leader(leading=True)
+            await reconcile()
+
+    election = asyncio.create_task(_forever(stand, "leader election", chance), name="leader election")
     try:
         await service.stopping.wait()
     finally:
         await _end(election)
-
-
-async def _reconcile(service: Service, chance: random.Random) -> None:
-    def work() -> Coroutine[Any, Any, None]:
-        return run_all(service.reconcilers, random=chance, clock=time.monotonic)
-
-    if service.settings.leader.enabled:
-        await service.election.run(work)
-    else:
-        service.metrics.observe_leader(leading=True)
-        await work()
 
 
 async def _forever(run: Callable[[], Coroutine[Any, Any, None]], name: str, chance: random.Random) -> None:
