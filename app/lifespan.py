@@ -18,7 +18,7 @@ from app.reconcilers.running import run_all
 from app.service import Service, build
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncIterator
 
     from app.settings import Settings
 
@@ -58,7 +58,10 @@ async def running(
             for reflector in service.reflectors
         ]
         tasks.append(asyncio.create_task(_keep_keys(service, Backoff(chance)), name="signing keys"))
-        tasks.append(asyncio.create_task(_write_events(service, Backoff(chance)), name="events"))
+        events = eternally(
+            "the writer of events", service.events.run, backoff=Backoff(chance), clock=time.monotonic
+        )
+        tasks.append(asyncio.create_task(events, name="events"))
         leading = asyncio.create_task(_lead(service, chance), name="leading")
         try:
             yield service
@@ -76,26 +79,25 @@ async def running(
 
 async def _lead(service: Service, chance: random.Random) -> None:
     """Stand for election, and run the reconcilers while elected, until the service stops."""
-    election = asyncio.create_task(_reconcile(service, chance), name="leader election")
+
+    async def reconcile() -> None:
+        await run_all(service.reconcilers, random=chance, clock=time.monotonic)
+
+    async def stand() -> None:
+        if service.settings.leader.enabled:
+            await service.election.run(reconcile)
+        else:
+            service.metrics.observe_leader(leading=True)
+            await reconcile()
+
+    election = asyncio.create_task(
+        eternally("the leader election", stand, backoff=Backoff(chance), clock=time.monotonic),
+        name="leader election",
+    )
     try:
         await service.stopping.wait()
     finally:
         await _end(election)
-
-
-async def _reconcile(service: Service, chance: random.Random) -> None:
-    def work() -> Coroutine[Any, Any, None]:
-        return run_all(service.reconcilers, random=chance, clock=time.monotonic)
-
-    if service.settings.leader.enabled:
-        await service.election.run(work)
-    else:
-        service.metrics.observe_leader(leading=True)
-        await work()
-
-
-async def _write_events(service: Service, backoff: Backoff) -> None:
-    await eternally("the writer of events", service.events.run, backoff=backoff, clock=time.monotonic)
 
 
 async def _end(*tasks: asyncio.Task[Any]) -> None:

@@ -133,14 +133,18 @@ async def serving(
 
 def _closing(app: ASGIApp, stopping: asyncio.Event) -> ASGIApp:
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_and_close(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
-            await send(message)
-
-        await app(scope, receive, send_and_close if stopping.is_set() else send)
+        await app(scope, receive, _and_close(send) if stopping.is_set() else send)
 
     return answer
+
+
+def _and_close(send: Send) -> Send:
+    async def send_and_close(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+        await send(message)
+
+    return send_and_close
 
 
 async def until_stopped(

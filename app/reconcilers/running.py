@@ -17,8 +17,9 @@ class Reconciler(Protocol):
     """A loop that makes the cluster match what is wanted.
 
     It may be cancelled at any moment and started again, here or in another replica, so what it does must be
-    idempotent; and since a process can be frozen while it leads, each of its writes must be one that the API
-    server refuses when it comes too late (preconditions, resourceVersions, server-side apply).
+    idempotent. A machine that was suspended may go on as the leader for a moment, so each of its writes must
+    be one that the API server refuses when it comes too late (preconditions, resourceVersions, server-side
+    apply).
     """
 
     @property

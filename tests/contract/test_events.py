@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app.kube.resources import EVENTS
+from app.kube.resources import EVENTS, LEASES
 from tests.kubectl import Kubectl
 from tests.workspace import eventually, replica
 
@@ -72,6 +72,22 @@ async def test_a_rejected_mapping_and_its_mending_are_told_once_by_two_replicas(
 
         told = {event["reason"]: event["count"] for event in await events(workspace)}
         assert told == {"MappingRejected": 1, "MappingInForce": 1}
+
+
+async def test_without_an_election_every_replica_reconciles_and_there_is_no_lease(
+    workspace: Workspace,
+) -> None:
+    await workspace.map_tiers(BAD)
+    async with replica(workspace, leader={"enabled": False}) as only:
+
+        async def told() -> bool:
+            return [event["reason"] for event in await events(workspace)] == ["MappingRejected"]
+
+        await eventually(told, seconds=20)
+        metrics = (await only.gateway.get("/metrics")).text
+        assert "maas_leader 1.0" in metrics
+    leases = await workspace.cluster.admin.list(LEASES, namespace=workspace.namespace)
+    assert not leases["items"]
 
 
 async def test_what_the_next_leader_finds_rejected_is_the_same_event_once_more(workspace: Workspace) -> None:

@@ -59,3 +59,13 @@ def test_the_same_mapping_after_a_broken_one_heals_without_a_new_generation_bein
     source.put(config_map("tiers: ["))
     source.put(config_map(GOOD))
     assert source.error is None
+
+
+def test_the_config_map_that_was_seen_last_is_known_by_its_uid() -> None:
+    source = TierSource()
+    assert source.uid == ""
+    source.put({"metadata": {"uid": "one"}, **config_map(GOOD)})
+    assert source.uid == "one"
+    source.put({"metadata": {"uid": "two"}, **config_map("tiers: [")})
+    source.remove({"metadata": {"uid": "two"}})
+    assert source.uid == "two"
