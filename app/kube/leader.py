@@ -14,16 +14,15 @@ import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
 from app.kube.backoff import Backoff
-from app.kube.errors import KubeConflictError, KubeError, KubeNotFoundError
+from app.kube.errors import KubeError
 from app.kube.eternal import eternally
-from app.kube.lease import claimed, holder_of, record_of, released, seconds_of
-from app.kube.resources import LEASES
+from app.kube.lease_claim import LeaseClaim
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Coroutine
 
-    from app.kube.client import JsonObject, KubeClient
+    from app.kube.client import KubeClient
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +38,8 @@ class LeaderElection:
     """One candidate for one Lease.
 
     Attributes:
+        identity: of this candidate, as it is in the lease.
         leading: whether this candidate may act as the leader.
-        leader: the identity that was last seen to hold the lease; empty if nobody did.
     """
 
     def __init__(
@@ -74,24 +73,30 @@ class LeaderElection:
             random: spreads tries.
             observe: is told of changes.
         """
-        self._client = client
+        self._claim = LeaseClaim(
+            client,
+            name=name,
+            namespace=namespace,
+            identity=identity,
+            seconds=lease_seconds,
+            clock=clock,
+            time=time,
+        )
         self._name = name
-        self._namespace = namespace
-        self.identity = identity
         self._lease_seconds = lease_seconds
         self._renew_seconds = renew_seconds
         self._retry_seconds = retry_seconds
         self._clock = clock
-        self._time = time
         self._random = random
         self._observe = observe
-        self._lease: JsonObject | None = None
-        self._record: JsonObject = {}
-        self._seen_at = clock()
-        self._may_hold = False
         self._trouble = ""
+        self.identity = identity
         self.leading = False
-        self.leader = ""
+
+    @property
+    def leader(self) -> str:
+        """The identity that was last seen to hold the lease; empty if nobody did."""
+        return self._claim.holder
 
     async def run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Stand for election until cancelled; run `work()` while leading.
@@ -111,7 +116,7 @@ class LeaderElection:
         while True:
             try:
                 async with asyncio.timeout(self._renew_seconds):
-                    claimed_at = await self._claim()
+                    claimed_at = await self._claim.take()
             except (KubeError, TimeoutError) as error:
                 self._complain("cannot be asked for", error)
             else:
@@ -133,9 +138,9 @@ class LeaderElection:
         finally:
             self._set_leading(leading=False)
             # If this is cut short, the work may go on for a moment: then the lease is left to run out.
-            self._may_hold, may_hold = False, self._may_hold
+            self._claim.may_be_ours, ours = False, self._claim.may_be_ours
             await self._ended(task)
-            self._may_hold = may_hold
+            self._claim.may_be_ours = ours
 
     async def _keep(self, claimed_at: float) -> str:
         """Renew the lease for as long as possible; return why it no longer is."""
@@ -155,95 +160,20 @@ class LeaderElection:
         while True:
             await self._pause()
             try:
-                claimed_at = await self._claim()
+                claimed_at = await self._claim.renew()
             except KubeError as error:
                 self._complain("cannot be renewed", error)
             else:
                 self._trouble = ""
                 return claimed_at
 
-    async def _claim(self) -> float | None:
-        """Take or renew the lease; return when that was begun, or None if someone else holds it.
-
-        Raises:
-            KubeError: the API server gave no answer, or does not allow it.
-        """
-        if not self.leading:
-            # A leader knows the lease: if anybody else has changed it, the update is refused.
-            await self._look()
-        for last in (False, True):
-            if self._held_by_another():
-                self._may_hold = False
-                return None
-            begun = self._clock()
-            try:
-                await self._write()
-            except (KubeConflictError, KubeNotFoundError):
-                # Someone was faster, or the lease was changed or deleted by hand.
-                if last:
-                    raise
-                await self._look()
-            else:
-                return begun
-        raise AssertionError("unreachable")
-
-    async def _look(self) -> None:
-        """Read the lease, and note when what it says has changed."""
-        try:
-            lease = await self._client.get(LEASES, self._name, namespace=self._namespace)
-        except KubeNotFoundError:
-            # What was seen last still counts: its holder may not know yet that it is gone.
-            self._lease = None
-        else:
-            self._see(lease)
-
-    def _see(self, lease: JsonObject) -> None:
-        self._lease = lease
-        record = record_of(lease)
-        if record == self._record:
-            return
-        self._record, self._seen_at = record, self._clock()
-        holder = holder_of(record)
-        if holder not in ("", self.leader, self.identity):
-            logger.info("%s leads", holder)
-        self.leader = holder
-
-    def _held_by_another(self) -> bool:
-        if self.leader in ("", self.identity):
-            return False
-        return self._clock() < self._seen_at + seconds_of(self._record, default=self._lease_seconds)
-
-    async def _write(self) -> None:
-        # Before the call: an answer that does not come leaves it open whether the lease was taken.
-        self._may_hold = True
-        spec = claimed(
-            record_of(self._lease), identity=self.identity, seconds=self._lease_seconds, now=self._time()
-        )
-        self._see(await self._put(spec))
-
-    async def _put(self, record: JsonObject) -> JsonObject:
-        if self._lease is None:
-            metadata = {"name": self._name, "namespace": self._namespace}
-            lease = {
-                "apiVersion": LEASES.api_version,
-                "kind": "Lease",
-                "metadata": metadata,
-                "spec": record,
-            }
-            return await self._client.create(LEASES, lease, namespace=self._namespace)
-        lease = {**self._lease, "spec": record}
-        return await self._client.update(LEASES, self._name, lease, namespace=self._namespace)
-
     async def _release(self) -> None:
         """Let others have the lease at once; what fails here only means that they wait."""
-        if not self._may_hold:
+        if not self._claim.may_be_ours:
             return
         try:
             async with asyncio.timeout(self._retry_seconds):
-                await self._look()
-                if self._lease is not None and self.leader == self.identity:
-                    self._see(await self._put(released(record_of(self._lease), now=self._time())))
-                    logger.info("the lease %s is released", self._name)
+                await self._claim.release()
         except (KubeError, TimeoutError) as error:
             logger.warning("the lease %s cannot be released, and runs out: %s", self._name, _told(error))
 
