@@ -17,9 +17,12 @@ from app.kube.freshness import Freshness
 from app.kube.leader import LeaderElection
 from app.kube.reflector import Reflector
 from app.kube.resources import CONFIG_MAPS, SERVICE_ACCOUNTS
+from app.limits.profiles import policies_of
 from app.models.access import ModelAccess
 from app.models.catalogue import KINDS, Catalogue
+from app.reconcilers.limits import LimitsReconciler
 from app.reconcilers.mapping_events import MappingEvents
+from app.reconcilers.policy_keeper import Keeping
 from app.tiers.source import TierSource
 from app.tokens.inventory import Inventory
 from app.tokens.issuer import Issuer, Lifetimes
@@ -143,6 +146,20 @@ def build(
         }
 
     events = EventRecorder(client, involved=config_map, instance=identity, backoff=Backoff(random), time=now)
+    limits: list[LimitsReconciler] = []
+    if settings.limits.mode != "off":
+        keeping = Keeping(
+            client=client,
+            namespace=settings.namespace,
+            mode=settings.limits.mode,
+            installers=settings.limits.installer_names,
+            warn=events.warning,
+            observe=metrics,
+            observe_reflector=metrics.observe_reflector,
+            random=random,
+            clock=clock,
+        )
+        limits.append(LimitsReconciler(policies_of(settings.limits.profile), tiers, keeping))
     service = Service(
         settings=settings,
         metrics=metrics,
@@ -181,7 +198,7 @@ def build(
         revoker=Revoker(client, inventory, namespace=settings.namespace),
         decisions=Freshness(decisive, staleness_seconds=kube.staleness_seconds),
         reflectors=(*decisive, *models),
-        reconcilers=(MappingEvents(tiers, events, wait_read=of_mapping.wait_synced),),
+        reconcilers=(MappingEvents(tiers, events, wait_read=of_mapping.wait_synced), *limits),
         events=events,
         stopping=stopping or asyncio.Event(),
         election=LeaderElection(

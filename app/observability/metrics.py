@@ -69,6 +69,26 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.limits_in_step = Gauge(
+            "maas_limits_in_step",
+            "1 if the limits in a policy of the gateway are those of the tier mapping, 0 if not. Only the "
+            "leader says so, and only of policies that are there.",
+            ["policy"],
+            registry=self.registry,
+        )
+        self.limits_contested_fields = Gauge(
+            "maas_limits_contested_fields",
+            "Fields of a policy that another field manager keeps otherwise than the tier mapping says.",
+            ["policy"],
+            registry=self.registry,
+        )
+        self.limits_written = Counter(
+            "maas_limits_written",
+            "How often this replica has written the tier mapping's limits into a policy.",
+            ["policy"],
+            registry=self.registry,
+        )
+
     def observe_kube_call(self, verb: str, resource: str, status: int, seconds: float) -> None:
         """Take note of one call to the Kubernetes API."""
         self.kube_seconds.labels(verb, resource, str(status)).observe(seconds)
@@ -86,6 +106,23 @@ class Metrics:
         """Take note that this replica became the leader, or ceased to be."""
         self.leader.set(leading)
         self.leader_transitions.inc()
+
+    def observe_limits(self, policy: str, *, in_step: bool | None, contested: int) -> None:
+        """Take note of how a policy stands; with `in_step` None, that there is nothing to say."""
+        if in_step is None:
+            self.forget_limits(policy)
+            return
+        self.limits_in_step.labels(policy).set(in_step)
+        self.limits_contested_fields.labels(policy).set(contested)
+
+    def forget_limits(self, policy: str) -> None:
+        """Say no longer how a policy stands."""
+        self.limits_in_step.remove(policy)
+        self.limits_contested_fields.remove(policy)
+
+    def count_limits_written(self, policy: str) -> None:
+        """Take note that limits were written into a policy."""
+        self.limits_written.labels(policy).inc()
 
     def watch_live_tokens(self, count: Callable[[], int]) -> None:
         """Show `count()` as the number of live tokens whenever the metrics are read."""
