@@ -18,9 +18,12 @@ from app.kube.leader import LeaderElection
 from app.kube.pace import Pace
 from app.kube.reflector import Reflector
 from app.kube.resources import CONFIG_MAPS, GROUPS, SERVICE_ACCOUNTS
+from app.limits.profiles import policies_of
 from app.models.access import ModelAccess
 from app.models.catalogue import KINDS, Catalogue
+from app.reconcilers.limits import LimitsReconciler
 from app.reconcilers.mapping_events import MappingEvents
+from app.reconcilers.policy_keeper import Keeping
 from app.reconcilers.reaper import Reaper
 from app.reconcilers.retier import Retier
 from app.tiers.membership import Membership
@@ -162,6 +165,20 @@ def build(
         }
 
     events = EventRecorder(client, involved=config_map, instance=identity, backoff=Backoff(random), time=now)
+    limits: list[LimitsReconciler] = []
+    if settings.limits.mode != "off":
+        keeping = Keeping(
+            client=client,
+            namespace=settings.namespace,
+            mode=settings.limits.mode,
+            installers=settings.limits.installer_names,
+            warn=events.warning,
+            observe=metrics,
+            observe_reflector=metrics.observe_reflector,
+            random=random,
+            clock=clock,
+        )
+        limits.append(LimitsReconciler(policies_of(settings.limits.profile), tiers, keeping))
     service = Service(
         settings=settings,
         metrics=metrics,
@@ -229,6 +246,7 @@ def build(
                 time=now,
                 observe=metrics,
             ),
+            *limits,
         ),
         events=events,
         stopping=stopping or asyncio.Event(),

@@ -100,6 +100,28 @@ class GatewaySettings(_Group):
     verified_entries: int = Field(100_000, gt=0, description="Verified signatures kept at most.")
 
 
+class LimitSettings(_Group):
+    """Whether the policies of the gateway follow the mapping."""
+
+    mode: Literal["apply", "report", "off"] = Field(
+        "apply",
+        description="`apply`: policies are made to follow the mapping; `report`: a difference is only told; "
+        "`off`: neither.",
+    )
+    profile: Literal["auto", "kuadrant", "envoy-gateway"] = Field(
+        "auto", description="Whose policies; `auto`: those that a Role lets the service watch."
+    )
+    installers: str = Field(
+        "kubectl,kubectl-client-side-apply,oc,maasctl",
+        description="Field managers whose limits are taken over, separated by commas.",
+    )
+
+    @property
+    def installer_names(self) -> frozenset[str]:
+        """The field managers, each by itself."""
+        return frozenset(name.strip() for name in self.installers.split(",") if name.strip())
+
+
 class LeaderSettings(_Group):
     """How replicas agree on the one whose reconcilers run."""
 
@@ -163,6 +185,7 @@ class Settings(BaseSettings):
     tiers: TierSettings = TierSettings()
     models: ModelSettings = ModelSettings()
     gateway: GatewaySettings = GatewaySettings()
+    limits: LimitSettings = LimitSettings()
     leader: LeaderSettings = LeaderSettings()
     reconcilers: ReconcilersSettings = ReconcilersSettings()
     log: LogSettings = LogSettings()

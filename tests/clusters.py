@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from app.embedded.gateway.certificates import ensure_certificates
 from app.embedded.kubeconfig import write_kubeconfig
 from app.embedded.kubernetes import Cluster, User, create_app
+from app.embedded.kubernetes.resources import DEFAULT, Catalogue
+from app.embedded.kubernetes.resources import Resource as Served
 from app.kube.client import KubeClient, connect
 from app.serving import Listener, bind, serving
 from tests.loopback import free_port
@@ -22,6 +24,15 @@ if TYPE_CHECKING:
     from tests.control_plane import ControlPlane
 
 ADMIN_TOKEN = "sha256~cluster-admin"
+# The platform of `maasctl up` has no policies; a cluster with a gateway's operator has.
+LIMITS = [
+    Served(group, version, kind, plural, custom=True, subresources=("status",), blind_put=False)
+    for group, version, kind, plural in (
+        ("kuadrant.io", "v1", "RateLimitPolicy", "ratelimitpolicies"),
+        ("kuadrant.io", "v1alpha1", "TokenRateLimitPolicy", "tokenratelimitpolicies"),
+        ("gateway.envoyproxy.io", "v1alpha1", "BackendTrafficPolicy", "backendtrafficpolicies"),
+    )
+]
 
 
 class TestCluster(Protocol):
@@ -67,7 +78,9 @@ class DoubleCluster:
         self._directory = directory
         self._certificates = ensure_certificates(directory / "tls", lambda: dt.datetime.now(dt.UTC))
         self.state = Cluster(
-            issuer="https://kubernetes.default.svc", users={ADMIN_TOKEN: User("admin", ("system:masters",))}
+            issuer="https://kubernetes.default.svc",
+            users={ADMIN_TOKEN: User("admin", ("system:masters",))},
+            catalogue=Catalogue([*DEFAULT, *LIMITS]),
         )
         self._listener: Listener
         self._server: AbstractAsyncContextManager[None]

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.clusters import RealCluster
-from tests.control_plane import GROUP_CRD, MODEL_CRDS, Binaries, ControlPlane, find_binaries, missing_tools
+from tests.control_plane import (
+    GROUP_CRD,
+    LIMIT_CRDS,
+    MODEL_CRDS,
+    Binaries,
+    ControlPlane,
+    find_binaries,
+    missing_tools,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,9 +46,9 @@ def binaries() -> Binaries:
 
 @pytest.fixture(scope="session")
 async def control_plane(binaries: Binaries) -> AsyncIterator[ControlPlane]:
-    """A real control plane with the CRDs of models and OpenShift Groups."""
+    """A real control plane with the CRDs of models, OpenShift Groups and the gateways' limits."""
     async with ControlPlane(binaries) as started:
-        await started.install_crds([*MODEL_CRDS, GROUP_CRD])
+        await started.install_crds([*MODEL_CRDS, GROUP_CRD, *LIMIT_CRDS])
         yield started
 
 

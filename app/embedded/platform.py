@@ -16,6 +16,7 @@ from app.embedded.simulator import SimulatorSettings, create_simulator
 from app.lifespan import running
 from app.main import create_gateway_app, create_public_app
 from app.serving import Listener, bind, serving
+from app.settings import LimitSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from app.settings import Settings
 
 _LOOPBACK = "127.0.0.1"
+# The local gateway takes its limits from the mapping itself.
+_NO_POLICIES = LimitSettings(mode="off")
 # The gateway ends first, and every connection with it: nobody waits for what is still being answered.
 _SHUTDOWN_SECONDS = 0.5
 
@@ -108,7 +111,7 @@ async def platform(
             kubeconfig = str(cluster.service_kubeconfig)
         step("the service")
         service = await stack.enter_async_context(
-            running(settings.model_copy(update={"kubeconfig": kubeconfig}))
+            running(settings.model_copy(update={"kubeconfig": kubeconfig, "limits": _NO_POLICIES}))
         )
         simulator = create_simulator(
             SimulatorSettings(

@@ -100,6 +100,44 @@ class KubeClient:
             "patch", "PATCH", resource, path, body=body, content_type="application/merge-patch+json"
         )
 
+    async def apply(
+        self,
+        resource: Resource,
+        name: str,
+        body: JsonObject,
+        *,
+        field_manager: str,
+        force: bool = False,
+        namespace: str | None = None,
+    ) -> JsonObject:
+        """Make the fields in `body` what it says, by server-side apply; never repeated by itself.
+
+        An object that does not exist is created, unless `body` has a `metadata.uid`.
+
+        Args:
+            resource: its type.
+            name: of the object.
+            body: the fields, with apiVersion and kind.
+            field_manager: to whom the fields belong afterwards; what it has applied before and now leaves out
+                is removed.
+            force: take fields over that belong to others.
+            namespace: of the object.
+
+        Raises:
+            KubeConflictError: fields belong to others, who keep them (`field_conflicts`), or `body` has a
+                uid or resourceVersion that the object has not.
+        """
+        query = {"fieldManager": field_manager} | ({"force": "true"} if force else {})
+        return await self._call(
+            "apply",
+            "PATCH",
+            resource,
+            resource.path(namespace=namespace, name=name),
+            query=query,
+            body=body,
+            content_type="application/apply-patch+yaml",  # JSON is YAML.
+        )
+
     async def update(
         self, resource: Resource, name: str, body: JsonObject, *, namespace: str | None = None
     ) -> JsonObject:

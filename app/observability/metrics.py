@@ -100,6 +100,25 @@ class Metrics:
             "ServiceAccounts that failed issues may have left, which are still to be removed.",
             registry=self.registry,
         )
+        self.limits_in_step = Gauge(
+            "maas_limits_in_step",
+            "1 if the limits in a policy of the gateway are those of the tier mapping, 0 if not. Only the "
+            "leader says so, and only of policies that are there.",
+            ["policy"],
+            registry=self.registry,
+        )
+        self.limits_contested_fields = Gauge(
+            "maas_limits_contested_fields",
+            "Fields of a policy that another field manager keeps otherwise than the tier mapping says.",
+            ["policy"],
+            registry=self.registry,
+        )
+        self.limits_written = Counter(
+            "maas_limits_written",
+            "How often this replica has written the tier mapping's limits into a policy.",
+            ["policy"],
+            registry=self.registry,
+        )
 
     def observe_kube_call(self, verb: str, resource: str, status: int, seconds: float) -> None:
         """Take note of one call to the Kubernetes API."""
@@ -143,3 +162,20 @@ class Metrics:
         self.tokens_live.set_function(live)
         self.tokens_unreadable.set_function(unreadable)
         self.orphans.set_function(orphans)
+
+    def observe_limits(self, policy: str, *, in_step: bool | None, contested: int) -> None:
+        """Take note of how a policy stands; with `in_step` None, that there is nothing to say."""
+        if in_step is None:
+            self.forget_limits(policy)
+            return
+        self.limits_in_step.labels(policy).set(in_step)
+        self.limits_contested_fields.labels(policy).set(contested)
+
+    def forget_limits(self, policy: str) -> None:
+        """Say no longer how a policy stands."""
+        self.limits_in_step.remove(policy)
+        self.limits_contested_fields.remove(policy)
+
+    def count_limits_written(self, policy: str) -> None:
+        """Take note that limits were written into a policy."""
+        self.limits_written.labels(policy).inc()

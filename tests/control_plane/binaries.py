@@ -22,6 +22,13 @@ MODEL_CRDS = (
     KSERVE_CRDS / "serving.kserve.io_llminferenceservices.yaml",
     KSERVE_CRDS / "serving.kserve.io_servingruntimes.yaml",
 )
+KUADRANT_CRDS = CRDS / "github.com" / "kuadrant" / "kuadrant-operator"
+# The policies that follow the mapping.
+LIMIT_CRDS = (
+    KUADRANT_CRDS / "kuadrant.io_ratelimitpolicies.yaml",
+    KUADRANT_CRDS / "kuadrant.io_tokenratelimitpolicies.yaml",
+    CRDS / "github.com" / "envoyproxy" / "gateway" / "gateway.envoyproxy.io_backendtrafficpolicies.yaml",
+)
 GROUP_CRD = CRDS / "user.openshift.io_groups.yaml"
 
 

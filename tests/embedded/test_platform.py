@@ -32,3 +32,9 @@ async def test_what_may_not_be_read_is_named(platform: Up, tmp_path: Path) -> No
     with pytest.raises(NotReadyError, match=r"read serviceaccounts, configmaps.* within 0\.3 seconds"):
         async with run(options, Settings()):
             pass
+
+
+def test_no_policies_are_looked_for_beside_the_local_gateway(platform: Up) -> None:
+    log = (platform.state_dir / "maas-api.log").read_text()
+    assert "tier mapping 1 is in force" in log
+    assert "policy_role" not in log

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -46,26 +45,6 @@ def mapping(directory: Path = OVERLAY) -> TierMapping:
     return parse_mapping(the("ConfigMap", "tier-to-group-mapping", directory)["data"])
 
 
-def limit(number: int) -> dict[str, Any]:
-    return {"rates": [{"limit": number, "window": "1m"}], "counters": [{"expression": "auth.identity.owner"}]}
-
-
-@pytest.mark.parametrize("route", BEHIND_A_TOKEN)
-def test_the_request_limits_are_those_of_the_shipped_mapping(route: str) -> None:
-    limits = dict(the("RateLimitPolicy", route)["spec"]["limits"])
-    known = sorted(tier.name for tier in mapping().tiers)
-    other = limits.pop("other")
-    assert limits == {
-        tier.name: {"when": [{"predicate": f'auth.identity.tier == "{tier.name}"'}]}
-        | limit(tier.requests_per_minute or 0)
-        for tier in mapping().tiers
-    }
-    # Limitador does not limit what no limit names.
-    (excepted,) = re.findall(r"^!\(auth\.identity\.tier in \[(.*)\]\)$", other.pop("when")[0]["predicate"])
-    assert sorted(yaml.safe_load(f"[{excepted}]")) == known
-    assert other == limit(min(tier.requests_per_minute or 0 for tier in mapping().tiers))
-
-
 def test_issuing_is_limited_per_caller_with_a_counter_of_its_own() -> None:
     limits = the("RateLimitPolicy", "maas-api")["spec"]["limits"]
     assert set(limits) == {"issuing", "everything-else"}
@@ -73,14 +52,8 @@ def test_issuing_is_limited_per_caller_with_a_counter_of_its_own() -> None:
         assert rule["counters"] == [{"expression": "auth.identity.owner"}]
 
 
-def test_the_token_limits_are_those_of_the_mapping_that_comes_with_them(tmp_path: Path) -> None:
+def test_the_mapping_that_comes_with_limits_on_tokens_is_otherwise_the_shipped_one(tmp_path: Path) -> None:
     directory = with_component("token-limits", tmp_path)
-    limits = the("TokenRateLimitPolicy", "maas-inference", directory)["spec"]["limits"]
-    assert limits == {
-        tier.name: {"when": [{"predicate": f'auth.identity.tier == "{tier.name}"'}]}
-        | limit(tier.tokens_per_minute or 0)
-        for tier in mapping(directory).tiers
-    }
     assert [(tier.name, tier.groups, tier.requests_per_minute) for tier in mapping(directory).tiers] == [
         (tier.name, tier.groups, tier.requests_per_minute) for tier in mapping().tiers
     ]

@@ -143,6 +143,11 @@ class Objects:
         if current is None:
             if write.subresource:
                 raise not_found(resource.qualified, name)
+            if uid := config["metadata"].get("uid"):
+                why = (
+                    f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                )
+                raise conflict(resource.qualified, name, why)
             owners: ownership.Owners = {}
             obj = ownership.apply(owners, {}, config, key, self.now(), force=force)
             self._prepare(resource, namespace, obj)

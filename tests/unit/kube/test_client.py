@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from app.kube.client import KubeClient, connect
 from app.kube.errors import (
+    FieldConflict,
     KubeConflictError,
     KubeError,
     KubeForbiddenError,
@@ -96,12 +97,43 @@ async def test_reads_and_reviews_are_tried_twice_and_creations_once(tmp_path: Pa
             client.delete(CONFIG_MAPS, "x", namespace="maas"),
             client.create(CONFIG_MAPS, {}, namespace="maas"),
             client.merge_patch(CONFIG_MAPS, "x", {}, namespace="maas"),
+            client.apply(CONFIG_MAPS, "x", {}, namespace="maas", field_manager="me"),
         ):
             with pytest.raises(KubeUnavailableError):
                 await call
     methods = [method for method, _ in busy.requests]
-    assert methods == ["GET", "GET", "POST", "POST", "DELETE", "DELETE", "POST", "PATCH"]
+    assert methods == ["GET", "GET", "POST", "POST", "DELETE", "DELETE", "POST", "PATCH", "PATCH"]
     assert busy.authorization == {"Bearer sha256~service"}
+
+
+async def test_what_others_keep_is_told_field_by_field(tmp_path: Path) -> None:
+    causes = [
+        {"reason": "FieldManagerConflict", "message": message, "field": field}
+        for message, field in (
+            ('conflict with "kubectl-edit" using kuadrant.io/v1', ".spec.limits.free.rates"),
+            ('conflict with "argocd"', ".data.a"),
+            ("something else", ".data.b"),
+        )
+    ]
+    causes.append({"reason": "FieldValueInvalid", "message": "no", "field": "x"})
+    status = {"reason": "Conflict", "message": "Apply failed", "details": {"causes": [*causes, "odd"]}}
+    async with scripted(Answers(json(status, 409)), tmp_path) as client:
+        with pytest.raises(KubeConflictError) as caught:
+            await client.apply(CONFIG_MAPS, "x", {}, namespace="maas", field_manager="me")
+    assert caught.value.field_conflicts == (
+        FieldConflict("kubectl-edit", ".spec.limits.free.rates"),
+        FieldConflict("argocd", ".data.a"),
+        FieldConflict("unknown", ".data.b"),
+    )
+
+
+@pytest.mark.parametrize("details", [None, "odd", {}, {"causes": None}, {"causes": 5}])
+async def test_a_conflict_without_causes_is_about_the_object_as_a_whole(tmp_path: Path, details: Any) -> None:
+    answers = Answers(json({"reason": "Conflict", "message": "modified", "details": details}, 409))
+    async with scripted(answers, tmp_path) as client:
+        with pytest.raises(KubeConflictError) as caught:
+            await client.apply(CONFIG_MAPS, "x", {}, namespace="maas", field_manager="me")
+    assert caught.value.field_conflicts == ()
 
 
 async def test_a_second_try_may_succeed(tmp_path: Path) -> None:

@@ -156,3 +156,12 @@ async def test_the_status_of_a_whole_configuration_is_left_to_its_subresource(ap
     status = await api.patch(f"{path}/status", config, type=APPLY, fieldManager="two")
     assert status.json()["status"] == {"url": "http://m"}
     assert list(status.json()["metadata"]["managedFields"][1]["fieldsV1"]) == ["f:status"]
+
+
+async def test_apply_with_a_uid_never_creates(api: API) -> None:
+    body = config_map(uid="8c1cf2c6-2b5e-4c4c-b9f2-1a2b3c4d5e6f", resourceVersion="5")
+    answer = await api.patch(SETTINGS, body, type=APPLY, fieldManager="one")
+    code, reason, message = failure(answer)
+    assert (code, reason) == (409, "Conflict")
+    assert "no existing object was found" in message
+    assert (await api.get(SETTINGS)).status_code == 404
