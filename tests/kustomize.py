@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from functools import cache
@@ -23,3 +24,13 @@ def rendered(directory: Path) -> tuple[dict[str, Any], ...]:
     assert result.returncode == 0, result.stderr
     assert not result.stderr, "kustomize warns"
     return tuple(yaml.safe_load_all(result.stdout))
+
+
+def with_component(overlay: str, component: str, directory: Path) -> Path:
+    """An overlay with one more component, as a platform engineer writes it, in `directory`."""
+    here = {
+        "resources": [os.path.relpath(MANIFESTS / "overlays" / overlay, directory)],
+        "components": [os.path.relpath(MANIFESTS / "components" / component, directory)],
+    }
+    (directory / "kustomization.yaml").write_text(yaml.safe_dump(here))
+    return directory

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.kustomize import MANIFESTS, rendered
+from tests.kustomize import MANIFESTS, rendered, with_component
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,11 +86,31 @@ def test_patches_and_replacements_find_their_place_by_name(path: Path) -> None:
 
 @pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=name)
 def test_every_image_has_a_version(path: Path) -> None:
-    if kustomization(path)["kind"] == "Component":
-        return
-    for document in rendered(path.parent):
+    component = kustomization(path)["kind"] == "Component"
+    files = [path.parent / named for named in kustomization(path).get("resources", ())]
+    documents = [part for file in files for part in content(file)] if component else rendered(path.parent)
+    for document in documents:
         for image in values(document, "image"):
             assert re.search(r"[^/]:(?!latest$)[^/]+$|@sha256:", image), image
+
+
+# Included by kustomizations that say whose they are.
+PARTS = {MANIFESTS / "models" / "gateway-only", MANIFESTS / "models" / "vllm-runtime"}
+
+
+@pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=name)
+def test_everything_says_that_it_is_part_of_this(path: Path, tmp_path: Path) -> None:
+    if path.parent in PARTS:
+        return
+    folders = [path.parent]
+    if kustomization(path)["kind"] == "Component":
+        overlay = "kubernetes" if path.parent.name == "global-limits" else "openshift"
+        folders = [with_component(overlay, path.parent.name, tmp_path)]
+        if path.parent.name == "tls-self-signed":  # Part of both already.
+            folders = [MANIFESTS / "overlays" / "openshift", MANIFESTS / "overlays" / "kubernetes"]
+    for document in (document for folder in folders for document in rendered(folder)):
+        labels = document["metadata"].get("labels", {})
+        assert labels.get("app.kubernetes.io/part-of") == "privatemaas", document["metadata"]["name"]
 
 
 @pytest.mark.parametrize("path", sorted((MANIFESTS / "operators").rglob("subscription.yaml")), ids=name)
