@@ -54,7 +54,7 @@ def test_the_gateway_answers_as_with_local_limits_but_for_when_to_come_back(over
         for override in local["spec"]["responseOverride"]
         if override["match"]["statusCodes"][0].get("value") == 429
     )
-    refusal["header"]["set"][0]["value"] = "%RESP(x-ratelimit-reset)%"
+    refusal["header"]["set"][0]["value"] = "60"
     assert of_kind("BackendTrafficPolicy", overlay)[ANSWERS] == local
 
 
