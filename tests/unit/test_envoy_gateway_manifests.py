@@ -195,7 +195,7 @@ def _under(document: Document, *path: str) -> Document:
         ("qwen3", {"free", "premium", "enterprise"}),
         ("facebook-opt-125m", {"free", "premium", "enterprise"}),
         ("granite-7b", {"premium", "enterprise"}),
-        ("your-own-model", {"premium"}),
+        ("your-own-model", {"premium", "enterprise"}),
     ],
 )
 def test_the_tiers_that_may_call_a_model(model: str, tiers: set[str]) -> None:

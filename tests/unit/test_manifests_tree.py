@@ -88,7 +88,8 @@ def test_patches_and_replacements_find_their_place_by_name(path: Path) -> None:
 def test_every_image_has_a_version(path: Path) -> None:
     component = kustomization(path)["kind"] == "Component"
     files = [path.parent / named for named in kustomization(path).get("resources", ())]
-    documents = [part for file in files for part in content(file)] if component else rendered(path.parent)
+    written = [part for file in files if file.is_file() for part in content(file)]
+    documents = written if component else rendered(path.parent)
     for document in documents:
         for image in values(document, "image"):
             assert re.search(r"[^/]:(?!latest$)[^/]+$|@sha256:", image), image
@@ -96,19 +97,24 @@ def test_every_image_has_a_version(path: Path) -> None:
 
 # Included by kustomizations that say whose they are.
 PARTS = {MANIFESTS / "models" / "gateway-only", MANIFESTS / "models" / "vllm-runtime"}
+# Components that are there in something that is shipped.
+USED_BY = {
+    MANIFESTS / "components" / "model": MANIFESTS / "models" / "your-own-model",
+    MANIFESTS / "components" / "tls-self-signed": MANIFESTS / "overlays" / "openshift",
+}
 
 
 @pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=name)
 def test_everything_says_that_it_is_part_of_this(path: Path, tmp_path: Path) -> None:
     if path.parent in PARTS:
         return
-    folders = [path.parent]
-    if kustomization(path)["kind"] == "Component":
-        overlay = "kubernetes" if path.parent.name == "global-limits" else "openshift"
-        folders = [with_component(overlay, path.parent.name, tmp_path)]
-        if path.parent.name == "tls-self-signed":  # Part of both already.
-            folders = [MANIFESTS / "overlays" / "openshift", MANIFESTS / "overlays" / "kubernetes"]
-    for document in (document for folder in folders for document in rendered(folder)):
+    folder = path.parent
+    if folder in USED_BY:
+        folder = USED_BY[folder]
+    elif kustomization(path)["kind"] == "Component":
+        overlay = "kubernetes" if folder.name == "global-limits" else "openshift"
+        folder = with_component(overlay, folder.name, tmp_path)
+    for document in rendered(folder):
         labels = document["metadata"].get("labels", {})
         assert labels.get("app.kubernetes.io/part-of") == "privatemaas", document["metadata"]["name"]
 
