@@ -15,7 +15,7 @@ import yaml
 
 from tests.control_plane import CRDS, ControlPlane
 from tests.kubectl import Kubectl
-from tests.kustomize import MANIFESTS
+from tests.kustomize import MANIFESTS, ROOT, as_documented, yaml_blocks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,6 +32,14 @@ COMPONENTS = sorted(path for path, content in KUSTOMIZATIONS.items() if content[
 FOLDERS = sorted(KUSTOMIZATIONS.keys() - set(COMPONENTS))
 # The profile of each component that is for one only. `model` is for models: ../models/your-own-model has it.
 PROFILES = {"token-limits": "kuadrant", "console": "kuadrant", "global-limits": "envoy-gateway"}
+
+# The kustomizations that the documentation has people write.
+DOCUMENTED = [
+    pytest.param(page, block, id=f"{page.name}-{number}")
+    for page in sorted((ROOT / "docs").glob("*.md"))
+    for number, block in enumerate(yaml_blocks(page))
+    if "PrivateMaaS/manifests" in block
+]
 
 
 def name(folder: Path) -> str:
@@ -121,6 +129,14 @@ async def test_a_component_is_accepted_with_what_it_changes(
     component: Path, profile: str, kubectl: Kubectl, full_control_plane: ControlPlane, tmp_path: Path
 ) -> None:
     write_kustomization(tmp_path, component, profile)
+    await check(tmp_path, kubectl, full_control_plane)
+
+
+@pytest.mark.parametrize(("page", "block"), DOCUMENTED)
+async def test_what_the_documentation_shows_is_accepted(
+    page: Path, block: str, kubectl: Kubectl, full_control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    as_documented(page, block, tmp_path)
     await check(tmp_path, kubectl, full_control_plane)
 
 

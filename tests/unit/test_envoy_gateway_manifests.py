@@ -22,6 +22,7 @@ FOLDERS = sorted(
     for part in ("gateway", "policies/envoy-gateway", "components/tls-self-signed", "models")
     for path in (MANIFESTS / part).rglob("kustomization.yaml")
 )
+KSERVE_LABEL = "serving.kserve.io/inferenceservice"
 CREDENTIALS = {"authorization", "x-forwarded-access-token", "cookie"}
 every_model = pytest.mark.parametrize("folder", MODEL_FOLDERS, ids=lambda path: path.name)
 
@@ -163,8 +164,16 @@ def test_a_model_lives_where_routes_are_allowed_and_only_the_gateway_comes(folde
     wanted = listener["allowedRoutes"]["namespaces"]["selector"]["matchLabels"]
     assert wanted.items() <= namespace["metadata"]["labels"].items()
     assert wanted.items() <= of_kind("Namespace")["maas"]["metadata"]["labels"].items()
-    for kind in ("InferenceService", "HTTPRoute", "NetworkPolicy", "RoleBinding"):
+    for kind in ("InferenceService", "HTTPRoute", "RoleBinding"):
         assert the(kind, folder)["metadata"]["namespace"] == namespace["metadata"]["name"]
+    selected = []
+    for policy in of_kind("NetworkPolicy", folder).values():
+        assert policy["metadata"]["namespace"] == namespace["metadata"]["name"]
+        assert policy["spec"]["policyTypes"] == ["Ingress"]
+        selected.append(policy["spec"]["podSelector"])
+    # What KServe labels the pods of its two kinds with.
+    assert {"matchExpressions": [{"key": KSERVE_LABEL, "operator": "Exists"}]} in selected
+    assert {"matchLabels": {"app.kubernetes.io/part-of": "llminferenceservice"}} in selected
 
 
 @every_model

@@ -1,32 +1,26 @@
-"""A model of one's own, as docs/models.md has it written: a model, and the component that brings all around it."""
+"""A model of one's own, as docs/models.md has it: the model, and a component with all around it."""
 
 from __future__ import annotations
 
-import os
-import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from tests.kustomize import MANIFESTS, rendered
+from tests.kustomize import MANIFESTS, ROOT, as_documented, rendered, yaml_blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-DOCUMENTED = re.findall(r"```yaml\n(.*?)```", (MANIFESTS.parent / "docs" / "models.md").read_text(), re.DOTALL)
+PAGE = ROOT / "docs" / "models.md"
 EXAMPLE = "your-own-model"
 
 
 @pytest.fixture
 def kustomization(tmp_path: Path) -> Path:
     """The documented one, beside a checkout, with a name that has the delimiter of others in it."""
-    (documented,) = (block for block in DOCUMENTED if "components/model" in block)
-    (model,) = (block for block in DOCUMENTED if "kind: InferenceService" in block)
-    checkout = os.path.relpath(MANIFESTS.parent, tmp_path)
-    (tmp_path / "kustomization.yaml").write_text(documented.replace("PrivateMaaS", checkout))
-    (tmp_path / "model.yaml").write_text(model)
-    return tmp_path
+    (documented,) = (block for block in yaml_blocks(PAGE) if "components/model" in block)
+    return as_documented(PAGE, documented, tmp_path)
 
 
 def by_kind(folder: Path) -> dict[str, dict[str, Any]]:
