@@ -114,6 +114,13 @@ def test_the_gateway_app_decides_about_every_request_with_a_maas_token() -> None
     assert set(decision["http"]["headersToBackend"]) == {"x-maas-user", "x-maas-tier", "x-maas-model"}
 
 
+def test_no_larger_request_reaches_the_service_than_it_reads() -> None:
+    policy = of_kind("BackendTrafficPolicy")["maas-api"]["spec"]
+    most = Settings.model_fields["http"].default.max_body_bytes
+    assert policy["requestBuffer"] == {"limit": f"{most // 1024}Ki"}
+    assert f"{most} bytes" in policy["responseOverride"][0]["response"]["body"]["inline"]
+
+
 def test_no_route_leads_to_the_gateway_app() -> None:
     public = Settings.model_fields["http"].default.public_port
     for route in of_kind("HTTPRoute").values():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.kustomize import MANIFESTS, rendered, with_component
+from tests.kustomize import MANIFESTS, ROOT, rendered, with_component
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +63,27 @@ def test_every_file_is_part_of_a_kustomization() -> None:
     for path in KUSTOMIZATIONS:
         reached |= {(path.parent / named).resolve() for named in named_files(kustomization(path))}
     assert [name(path) for path in FILES if path.resolve() not in reached] == []
+
+
+def test_every_folder_is_part_of_an_overlay_or_documented() -> None:
+    def reached(folder: Path) -> Iterator[Path]:
+        yield folder
+        parts = kustomization(folder / "kustomization.yaml")
+        for part in (*parts.get("resources", ()), *parts.get("components", ())):
+            if (folder / part).is_dir():
+                yield from reached((folder / part).resolve())
+
+    folders = {path.parent for path in KUSTOMIZATIONS}
+    documentation = "\n".join(path.read_text() for path in (ROOT / "docs").rglob("*.md"))
+    named = {
+        folder
+        for folder in folders
+        if re.search(rf"\b{re.escape(name(folder))}\b|`{re.escape(folder.name)}`", documentation)
+    }
+    overlays = {folder for folder in folders if folder.parent.name == "overlays"}
+    assert overlays
+    parts = {part for folder in overlays | named for part in reached(folder)}
+    assert {name(folder) for folder in folders - parts} == set()
 
 
 @pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=name)
