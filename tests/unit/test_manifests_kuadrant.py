@@ -189,8 +189,11 @@ def test_the_route_leads_to_the_service_that_istio_makes_for_the_gateway() -> No
     assert route["port"]["targetPort"] in [listener["name"] for listener in gateway["spec"]["listeners"]]
 
 
-def test_a_certificate_of_ones_own_takes_the_place_of_the_self_signed_one(tmp_path: Path) -> None:
-    directory = with_component("openshift", "tls-custom", tmp_path)
+@pytest.mark.parametrize("overlay", ["openshift", "kubernetes"])
+def test_a_certificate_of_ones_own_takes_the_place_of_the_self_signed_one(
+    overlay: str, tmp_path: Path
+) -> None:
+    directory = with_component(overlay, "tls-custom", tmp_path)
     (listener,) = the("Gateway", "maas-default-gateway", directory)["spec"]["listeners"]
     assert [reference["name"] for reference in listener["tls"]["certificateRefs"]] == ["custom-gateway-cert"]
 
