@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.kube.resources import INFERENCE_SERVICES, LLM_INFERENCE_SERVICES, SERVICE_ACCOUNTS
+from app.kube.resources import EVENTS, GROUPS, INFERENCE_SERVICES, LLM_INFERENCE_SERVICES, SERVICE_ACCOUNTS
 from tests.cluster.permissions import Permission, permissions, settled, shipped_rules, take_away
 from tests.clusters import RealCluster
-from tests.control_plane import MODEL_CRDS, ControlPlane
+from tests.control_plane import GROUP_CRD, MODEL_CRDS, ControlPlane
 from tests.workspace import FREE, Workspace, eventually, replica
 
 if TYPE_CHECKING:
@@ -111,6 +111,52 @@ def a_new_model_is_found(resource: Resource) -> Feature:
     return feature
 
 
+async def who_joins_a_group_is_known(maas: Replica) -> bool:
+    someone = f"someone-{maas.workspace.suffix}"
+
+    async def join() -> None:
+        group = {
+            "apiVersion": GROUPS.api_version,
+            "kind": "Group",
+            "metadata": {"name": f"group-{maas.workspace.suffix}"},
+            "users": [someone],
+        }
+        await maas.workspace.cluster.admin.create(GROUPS, group)
+
+    return await _hears_of(maas, "groups", join, lambda: maas.service.membership.groups_of(someone))
+
+
+async def one_replica_leads_and_goes_on_leading(maas: Replica) -> bool:
+    renewed = {"verb": "update", "resource": "leases", "status": "200"}
+    await eventually(lambda: _calls(maas, renewed) or _forbidden(maas, "leases"), seconds=15)
+    return not _forbidden(maas, "leases")
+
+
+async def a_rejected_mapping_is_told_at_the_config_map(maas: Replica) -> bool:
+    return await _told(maas, "tiers: {}", "MappingRejected", times=1)
+
+
+async def a_mapping_that_is_rejected_again_is_counted(maas: Replica) -> bool:
+    good = "tiers: {new: {groups: [system:authenticated], rateLimit: {requestsPerMinute: 1}}}"
+    await _told(maas, "tiers: {}", "MappingRejected", times=1)
+    await _told(maas, good, "MappingInForce", times=1)
+    return await _told(maas, "tiers: {}", "MappingRejected", times=2)
+
+
+async def _told(maas: Replica, mapping: str, reason: str, *, times: int) -> bool:
+    """Whether an Event says at the ConfigMap what becomes of `mapping`, rather than being forbidden."""
+    await eventually(lambda: _tiers(maas))
+    await maas.workspace.map_tiers(mapping)
+
+    async def told() -> bool:
+        page = await maas.workspace.cluster.admin.list(EVENTS, namespace=maas.workspace.namespace)
+        said = [event["count"] for event in page["items"] if event["reason"] == reason]
+        return said == [times] or _forbidden(maas, "events")
+
+    await eventually(told, seconds=30)
+    return not _forbidden(maas, "events")
+
+
 NEEDED_FOR: dict[Permission, Feature] = {
     Permission("create", "serviceaccounts"): a_token_is_issued,
     Permission("get", "serviceaccounts"): a_token_that_is_not_in_view_is_looked_up,
@@ -121,10 +167,18 @@ NEEDED_FOR: dict[Permission, Feature] = {
     Permission("create", "serviceaccounts/token"): a_token_is_issued,
     Permission("list", "configmaps"): it_becomes_ready,
     Permission("watch", "configmaps"): a_change_of_the_mapping_is_followed,
+    Permission("get", "leases", "coordination.k8s.io"): one_replica_leads_and_goes_on_leading,
+    Permission("update", "leases", "coordination.k8s.io"): one_replica_leads_and_goes_on_leading,
+    Permission("create", "leases", "coordination.k8s.io"): one_replica_leads_and_goes_on_leading,
+    Permission("create", "events"): a_rejected_mapping_is_told_at_the_config_map,
+    Permission("get", "events"): a_mapping_that_is_rejected_again_is_counted,
+    Permission("patch", "events"): a_mapping_that_is_rejected_again_is_counted,
     Permission("create", "tokenreviews", "authentication.k8s.io"): a_token_is_issued,
     Permission("create", "subjectaccessreviews", REVIEWS): a_model_answers_those_who_may_call_it,
     Permission("list", "inferenceservices", MODELS): it_becomes_ready,
     Permission("watch", "inferenceservices", MODELS): a_new_model_is_found(INFERENCE_SERVICES),
+    Permission("list", "groups", "user.openshift.io"): it_becomes_ready,
+    Permission("watch", "groups", "user.openshift.io"): who_joins_a_group_is_known,
     Permission("list", "llminferenceservices", MODELS): it_becomes_ready,
     Permission("watch", "llminferenceservices", MODELS): a_new_model_is_found(LLM_INFERENCE_SERVICES),
 }
@@ -149,6 +203,16 @@ def _refused(maas: Replica, resource: str) -> float | None:
     return maas.service.metrics.registry.get_sample_value("maas_reflector_events_total", labels)
 
 
+def _calls(maas: Replica, labels: dict[str, str]) -> float | None:
+    name = "maas_kubernetes_request_seconds_count"
+    return maas.service.metrics.registry.get_sample_value(name, labels)
+
+
+def _forbidden(maas: Replica, resource: str) -> bool:
+    verbs = ("get", "create", "update", "patch")
+    return any(_calls(maas, {"verb": verb, "resource": resource, "status": "403"}) for verb in verbs)
+
+
 def _reflected(maas: Replica) -> list[str]:
     return [reflector.name for reflector in maas.service.reflectors]
 
@@ -163,7 +227,7 @@ async def cluster(binaries: Binaries) -> AsyncIterator[RealCluster]:
     """One that issues tokens for an hour at most, whatever is asked for."""
     flags = ["--service-account-max-token-expiration=1h"]
     async with ControlPlane(binaries, flags=flags) as control_plane:
-        await control_plane.install_crds(MODEL_CRDS)
+        await control_plane.install_crds([*MODEL_CRDS, GROUP_CRD])
         made = RealCluster(control_plane)
         await made.start()
         yield made
