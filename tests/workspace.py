@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import yaml
 
-from app.kube.errors import KubeConflictError
 from app.kube.resources import (
     CONFIG_MAPS,
     INFERENCE_SERVICES,
@@ -77,6 +76,10 @@ class Workspace:
     def suffix(self) -> str:
         return self.namespace.removeprefix("maas-")
 
+    def role_name(self, kind: str, shipped: str = "maas-api") -> str:
+        """What a manifest is named here: what belongs to the whole cluster is there for each workspace."""
+        return f"{shipped}-{self.suffix}" if kind in _CLUSTER_WIDE else shipped
+
     async def open(self) -> None:
         for name in ("namespace", "service-account", "rbac", "tier-to-group-mapping"):
             for manifest in yaml.safe_load_all((BASE / f"{name}.yaml").read_text()):
@@ -86,6 +89,8 @@ class Workspace:
         for token in self.tokens:
             await self.cluster.remove_user(token)
         admin = self.cluster.admin
+        await admin.delete(CLUSTER_ROLE_BINDINGS, self.role_name("ClusterRoleBinding"))
+        await admin.delete(CLUSTER_ROLES, self.role_name("ClusterRole"))
         for model in (await admin.list(INFERENCE_SERVICES, namespace=self.namespace)).get("items", []):
             await admin.delete(INFERENCE_SERVICES, model["metadata"]["name"], namespace=self.namespace)
         await admin.delete(NAMESPACES, self.namespace)
@@ -203,18 +208,17 @@ class Workspace:
     async def _create(self, manifest: dict[str, Any]) -> None:
         kind = manifest["kind"]
         namespace = None if kind in _CLUSTER_WIDE else self.namespace
-        try:
-            await self.cluster.admin.create(_KINDS[kind], manifest, namespace=namespace)
-        except KubeConflictError:
-            assert kind == "ClusterRole"  # the one thing that all workspaces share
+        await self.cluster.admin.create(_KINDS[kind], manifest, namespace=namespace)
 
     def _moved(self, manifest: dict[str, Any]) -> dict[str, Any]:
         manifest = copy.deepcopy(manifest)
         metadata = manifest["metadata"]
         if manifest["kind"] == "Namespace":
             metadata["name"] = self.namespace
-        elif manifest["kind"] == "ClusterRoleBinding":
-            metadata["name"] = f"{metadata['name']}-{self.suffix}"
+        else:
+            metadata["name"] = self.role_name(manifest["kind"], metadata["name"])
+        if manifest["kind"] == "ClusterRoleBinding":
+            manifest["roleRef"]["name"] = self.role_name("ClusterRole")
         if manifest["kind"] not in _CLUSTER_WIDE:
             metadata["namespace"] = self.namespace
         for subject in manifest.get("subjects", ()):
@@ -284,8 +288,8 @@ class Replica:
 
 
 @asynccontextmanager
-async def replica(workspace: Workspace, **settings: Any) -> AsyncIterator[Replica]:
-    """Run a service in a workspace, as the ServiceAccount that is shipped."""
+async def replica(workspace: Workspace, *, synced: bool = True, **settings: Any) -> AsyncIterator[Replica]:
+    """Run a service in a workspace, as the ServiceAccount that is shipped; `synced` if it is to be ready."""
     kubeconfig = await workspace.service_kubeconfig()
     chosen = Settings(namespace=workspace.namespace, kubeconfig=str(kubeconfig), **settings)
     public, gateway = bind("public", "127.0.0.1", 0), bind("gateway", "127.0.0.1", 0)
@@ -297,7 +301,8 @@ async def replica(workspace: Workspace, **settings: Any) -> AsyncIterator[Replic
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{public.port}", timeout=30) as public_client,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.port}", timeout=30) as gateway_client,
     ):
-        async with asyncio.timeout(10):
-            for reflector in service.reflectors:
-                await reflector.wait_synced()
+        if synced:
+            async with asyncio.timeout(10):
+                for reflector in service.reflectors:
+                    await reflector.wait_synced()
         yield Replica(workspace, service, public_client, gateway_client)

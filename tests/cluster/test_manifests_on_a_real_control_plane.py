@@ -15,7 +15,7 @@ import yaml
 
 from tests.control_plane import CRDS, ControlPlane
 from tests.kubectl import Kubectl
-from tests.kustomize import MANIFESTS
+from tests.kustomize import MANIFESTS, ROOT, as_documented, yaml_blocks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,8 +30,16 @@ KUSTOMIZATIONS = {
 }
 COMPONENTS = sorted(path for path, content in KUSTOMIZATIONS.items() if content["kind"] == "Component")
 FOLDERS = sorted(KUSTOMIZATIONS.keys() - set(COMPONENTS))
-# What a component changes.
-WHOLE = [MANIFESTS / "base", MANIFESTS / "gateway", MANIFESTS / "policies" / "kuadrant"]
+# The profile of each component that is for one only. `model` is for models: ../models/your-own-model has it.
+PROFILES = {"token-limits": "kuadrant", "console": "kuadrant", "global-limits": "envoy-gateway"}
+
+# The kustomizations that the documentation has people write.
+DOCUMENTED = [
+    pytest.param(page, block, id=f"{page.name}-{number}")
+    for page in sorted((ROOT / "docs").glob("*.md"))
+    for number, block in enumerate(yaml_blocks(page))
+    if "PrivateMaaS/manifests" in block
+]
 
 
 def name(folder: Path) -> str:
@@ -64,9 +72,10 @@ def kubectl(full_control_plane: ControlPlane, tmp_path_factory: pytest.TempPathF
     return Kubectl(full_control_plane.admin_kubeconfig, tmp_path_factory.mktemp("kubectl"))
 
 
-def write_kustomization(directory: Path, component: Path) -> None:
+def write_kustomization(directory: Path, component: Path, profile: str) -> None:
+    changed = (MANIFESTS / "base", MANIFESTS / "gateway", MANIFESTS / "policies" / profile)
     here = {
-        "resources": [os.path.relpath(folder, directory) for folder in WHOLE],
+        "resources": [os.path.relpath(folder, directory) for folder in changed],
         "components": [os.path.relpath(component, directory)],
     }
     (directory / "kustomization.yaml").write_text(yaml.safe_dump(here))
@@ -78,6 +87,10 @@ async def check(folder: Path, kubectl: Kubectl, control_plane: ControlPlane) -> 
     documents = list(yaml.safe_load_all(rendered))
     for namespace in {document["metadata"].get("namespace") for document in documents} - {None}:
         await control_plane.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    # With their labels, by which the API server warns of pods that are not as restricted as they say.
+    for document in documents:
+        if document["kind"] == "Namespace":
+            await control_plane.apply(document)
     apply = (
         "apply",
         "--server-side",
@@ -102,12 +115,42 @@ async def test_it_is_accepted_as_it_is(
     assert await check(folder, kubectl, full_control_plane)
 
 
-@pytest.mark.parametrize("component", COMPONENTS, ids=name)
+@pytest.mark.parametrize(
+    ("component", "profile"),
+    [
+        (component, profile)
+        for component in COMPONENTS
+        for profile in ("kuadrant", "envoy-gateway")
+        if PROFILES.get(component.name, profile) == profile and component.name != "model"
+    ],
+    ids=lambda value: value if isinstance(value, str) else name(value),
+)
 async def test_a_component_is_accepted_with_what_it_changes(
-    component: Path, kubectl: Kubectl, full_control_plane: ControlPlane, tmp_path: Path
+    component: Path, profile: str, kubectl: Kubectl, full_control_plane: ControlPlane, tmp_path: Path
 ) -> None:
-    write_kustomization(tmp_path, component)
+    write_kustomization(tmp_path, component, profile)
     await check(tmp_path, kubectl, full_control_plane)
+
+
+@pytest.mark.parametrize(("page", "block"), DOCUMENTED)
+async def test_what_the_documentation_shows_is_accepted(
+    page: Path, block: str, kubectl: Kubectl, full_control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    as_documented(page, block, tmp_path)
+    await check(tmp_path, kubectl, full_control_plane)
+
+
+async def test_a_pod_that_is_not_restricted_is_warned_of(
+    kubectl: Kubectl, full_control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    write_kustomization(tmp_path, MANIFESTS / "components" / "global-limits", "envoy-gateway")
+    await check(tmp_path, kubectl, full_control_plane)
+    rendered = await kubectl.ok("kustomize", str(tmp_path))
+    loose = rendered.replace("runAsNonRoot: true", "runAsNonRoot: false")
+    output = await kubectl.ok(
+        "apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-", stdin=loose
+    )
+    assert "Warning: would violate PodSecurity" in output
 
 
 async def test_a_misspelt_field_is_refused(kubectl: Kubectl, full_control_plane: ControlPlane) -> None:

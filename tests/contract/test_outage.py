@@ -97,7 +97,7 @@ async def silent(cluster: TestCluster) -> AsyncIterator[TestCluster]:
 async def test_a_cluster_that_says_nothing_does_not_hold_decisions_up(
     workspace: Workspace, silent: TestCluster
 ) -> None:
-    settings = {"models": {"access_cache_seconds": 0}, "identity": {"cache_seconds": 0}}
+    settings: dict[str, Any] = {"models": {"access_cache_seconds": 0}, "identity": {"cache_seconds": 0}}
     async with replica(workspace, kube={"request_seconds": 4}, **settings) as maas:
         alice = await maas.caller("alice")
         issued = await alice.issued()

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     import httpx
 
 _FIELD_MANAGER = "tests"
-_SERVED_SECONDS = 60
+_SERVED_SECONDS = 90
 _POLL_SECONDS = 0.02
+_AGGREGATED_DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Objects:
         try:
             async with asyncio.timeout(_SERVED_SECONDS):
                 await asyncio.gather(*map(self._served, definitions))
+                await self._discovered(definitions)
         except TimeoutError as error:
             raise ControlPlaneError(f"the CRDs are not served after {_SERVED_SECONDS} s") from error
 
@@ -108,6 +110,26 @@ class Objects:
         versions = (version["name"] for version in spec["versions"] if version["served"])
         for version in versions:
             await self._listed(f"/apis/{spec['group']}/{version}/{spec['names']['plural']}")
+
+    async def _discovered(self, definitions: Iterable[Mapping[str, Any]]) -> None:
+        """Wait for the document that tells kubectl all kinds, which is up to date a little later."""
+        wanted = {
+            (definition["spec"]["group"], version["name"], definition["spec"]["names"]["plural"])
+            for definition in definitions
+            for version in definition["spec"]["versions"]
+            if version["served"]
+        }
+        while True:
+            document = (await self._client.get("/apis", headers={"Accept": _AGGREGATED_DISCOVERY})).json()
+            known = {
+                (group["metadata"]["name"], version["version"], resource["resource"])
+                for group in document["items"]
+                for version in group["versions"]
+                for resource in version.get("resources", ())
+            }
+            if wanted <= known:
+                return
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def _listed(self, path: str) -> None:
         while True:

@@ -31,12 +31,8 @@ class Process:
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
 
-    async def start(self, client: httpx.AsyncClient, health: str, *, within_seconds: float) -> None:
-        """Start the program and wait until `client` gets a good answer from the path `health`.
-
-        Raises:
-            ControlPlaneError: It ended or was not ready in time; the message has the end of its log.
-        """
+    async def launch(self) -> None:
+        """Start the program; it is for the caller to find out when it is ready."""
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", str(Path(tether.__file__)), str(os.getpid())),
@@ -47,9 +43,17 @@ class Process:
                 # Ctrl-C is for pytest, whose fixtures then stop the program.
                 start_new_session=True,
             )
+
+    async def start(self, client: httpx.AsyncClient, health: str, *, within_seconds: float) -> None:
+        """Start the program and wait until `client` gets a good answer from the path `health`.
+
+        Raises:
+            ControlPlaneError: It ended or was not ready in time; the message has the end of its log.
+        """
+        await self.launch()
         try:
             async with asyncio.timeout(within_seconds):
-                await self._ready(self._process, client, health)
+                await self._ready(self._running(), client, health)
         except TimeoutError as error:
             await self.kill()
             raise self._failure(f"was not ready within {within_seconds:g} s") from error

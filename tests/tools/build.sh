@@ -132,6 +132,10 @@ envoy_gateway() {
 	go_tool envoy-gateway github.com/envoyproxy/gateway "6 minutes"
 }
 
+ratelimit() {
+	go_tool ratelimit github.com/envoyproxy/ratelimit "a minute"
+}
+
 etcd() {
 	if [ -n "$assets" ] && [ -x "$assets/etcd" ]; then
 		begin "using $("$assets/etcd" --version | head -n 1) from KUBEBUILDER_ASSETS"
@@ -183,7 +187,7 @@ mkdir -p "$work"
 trap clean_up EXIT
 trap 'exit 130' INT TERM HUP
 
-set -- etcd kube_apiserver envoy_gateway crds
+set -- etcd kube_apiserver envoy_gateway ratelimit crds
 steps=$#
 for build in "$@"; do
 	"$build"

@@ -22,6 +22,7 @@ FOLDERS = sorted(
     for part in ("gateway", "policies/envoy-gateway", "components/tls-self-signed", "models")
     for path in (MANIFESTS / part).rglob("kustomization.yaml")
 )
+KSERVE_LABEL = "serving.kserve.io/inferenceservice"
 CREDENTIALS = {"authorization", "x-forwarded-access-token", "cookie"}
 every_model = pytest.mark.parametrize("folder", MODEL_FOLDERS, ids=lambda path: path.name)
 
@@ -104,6 +105,13 @@ def test_the_gateway_app_decides_about_every_request_with_a_maas_token() -> None
     assert set(decision["http"]["headersToBackend"]) == {"x-maas-user", "x-maas-tier", "x-maas-model"}
 
 
+def test_no_larger_request_reaches_the_service_than_it_reads() -> None:
+    policy = of_kind("BackendTrafficPolicy")["maas-api"]["spec"]
+    most = Settings.model_fields["http"].default.max_body_bytes
+    assert policy["requestBuffer"] == {"limit": f"{most // 1024}Ki"}
+    assert f"{most} bytes" in policy["responseOverride"][0]["response"]["body"]["inline"]
+
+
 def test_no_route_leads_to_the_gateway_app() -> None:
     public = Settings.model_fields["http"].default.public_port
     for route in of_kind("HTTPRoute").values():
@@ -154,8 +162,16 @@ def test_a_model_lives_where_routes_are_allowed_and_only_the_gateway_comes(folde
     wanted = listener["allowedRoutes"]["namespaces"]["selector"]["matchLabels"]
     assert wanted.items() <= namespace["metadata"]["labels"].items()
     assert wanted.items() <= of_kind("Namespace")["maas"]["metadata"]["labels"].items()
-    for kind in ("InferenceService", "HTTPRoute", "NetworkPolicy", "RoleBinding"):
+    for kind in ("InferenceService", "HTTPRoute", "RoleBinding"):
         assert the(kind, folder)["metadata"]["namespace"] == namespace["metadata"]["name"]
+    selected = []
+    for policy in of_kind("NetworkPolicy", folder).values():
+        assert policy["metadata"]["namespace"] == namespace["metadata"]["name"]
+        assert policy["spec"]["policyTypes"] == ["Ingress"]
+        selected.append(policy["spec"]["podSelector"])
+    # What KServe labels the pods of its two kinds with.
+    assert {"matchExpressions": [{"key": KSERVE_LABEL, "operator": "Exists"}]} in selected
+    assert {"matchLabels": {"app.kubernetes.io/part-of": "llminferenceservice"}} in selected
 
 
 @every_model
@@ -186,7 +202,7 @@ def _under(document: Document, *path: str) -> Document:
         ("qwen3", {"free", "premium", "enterprise"}),
         ("facebook-opt-125m", {"free", "premium", "enterprise"}),
         ("granite-7b", {"premium", "enterprise"}),
-        ("your-own-model", {"premium"}),
+        ("your-own-model", {"premium", "enterprise"}),
     ],
 )
 def test_the_tiers_that_may_call_a_model(model: str, tiers: set[str]) -> None:

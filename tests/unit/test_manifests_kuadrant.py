@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
 from app.settings import Settings
 from app.tiers.group import tier_group
 from app.tiers.parser import parse_mapping
-from tests.kustomize import MANIFESTS, rendered
+from tests.kustomize import MANIFESTS, rendered, with_component
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
 
 OVERLAY = MANIFESTS / "overlays" / "openshift"
 PLATFORM = MANIFESTS / "platform" / "kuadrant"
-COMPONENTS = MANIFESTS / "components"
 BEHIND_A_TOKEN = ["maas-inference", "maas-models"]
 
 
@@ -29,16 +26,6 @@ def the(kind: str, name: str, directory: Path = OVERLAY) -> dict[str, Any]:
         if (document["kind"], document["metadata"]["name"]) == (kind, name)
     )
     return found
-
-
-def with_component(name: str, directory: Path) -> Path:
-    """A kustomization of the overlay with one more component, as a platform engineer writes it."""
-    here = {
-        "resources": [os.path.relpath(OVERLAY, directory)],
-        "components": [os.path.relpath(COMPONENTS / name, directory)],
-    }
-    (directory / "kustomization.yaml").write_text(yaml.safe_dump(here))
-    return directory
 
 
 def mapping(directory: Path = OVERLAY) -> TierMapping:
@@ -53,7 +40,7 @@ def test_issuing_is_limited_per_caller_with_a_counter_of_its_own() -> None:
 
 
 def test_the_mapping_that_comes_with_limits_on_tokens_is_otherwise_the_shipped_one(tmp_path: Path) -> None:
-    directory = with_component("token-limits", tmp_path)
+    directory = with_component("openshift", "token-limits", tmp_path)
     assert [(tier.name, tier.groups, tier.requests_per_minute) for tier in mapping(directory).tiers] == [
         (tier.name, tier.groups, tier.requests_per_minute) for tier in mapping().tiers
     ]
@@ -174,14 +161,17 @@ def test_the_route_leads_to_the_service_that_istio_makes_for_the_gateway() -> No
     assert route["port"]["targetPort"] in [listener["name"] for listener in gateway["spec"]["listeners"]]
 
 
-def test_a_certificate_of_ones_own_takes_the_place_of_the_self_signed_one(tmp_path: Path) -> None:
-    directory = with_component("tls-custom", tmp_path)
+@pytest.mark.parametrize("overlay", ["openshift", "kubernetes"])
+def test_a_certificate_of_ones_own_takes_the_place_of_the_self_signed_one(
+    overlay: str, tmp_path: Path
+) -> None:
+    directory = with_component(overlay, "tls-custom", tmp_path)
     (listener,) = the("Gateway", "maas-default-gateway", directory)["spec"]["listeners"]
     assert [reference["name"] for reference in listener["tls"]["certificateRefs"]] == ["custom-gateway-cert"]
 
 
 def test_the_number_of_replicas_belongs_to_the_autoscaler_alone(tmp_path: Path) -> None:
-    directory = with_component("ha", tmp_path)
+    directory = with_component("openshift", "ha", tmp_path)
     assert "replicas" not in the("Deployment", "maas-api", directory)["spec"]
     target = the("HorizontalPodAutoscaler", "maas-api", directory)["spec"]["scaleTargetRef"]
     assert target == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "maas-api"}

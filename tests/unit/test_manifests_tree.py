@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.kustomize import MANIFESTS, rendered
+from tests.kustomize import MANIFESTS, ROOT, rendered, with_component
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,6 +65,27 @@ def test_every_file_is_part_of_a_kustomization() -> None:
     assert [name(path) for path in FILES if path.resolve() not in reached] == []
 
 
+def test_every_folder_is_part_of_an_overlay_or_documented() -> None:
+    def reached(folder: Path) -> Iterator[Path]:
+        yield folder
+        parts = kustomization(folder / "kustomization.yaml")
+        for part in (*parts.get("resources", ()), *parts.get("components", ())):
+            if (folder / part).is_dir():
+                yield from reached((folder / part).resolve())
+
+    folders = {path.parent for path in KUSTOMIZATIONS}
+    documentation = "\n".join(path.read_text() for path in (ROOT / "docs").rglob("*.md"))
+    named = {
+        folder
+        for folder in folders
+        if re.search(rf"\b{re.escape(name(folder))}\b|`{re.escape(folder.name)}`", documentation)
+    }
+    overlays = {folder for folder in folders if folder.parent.name == "overlays"}
+    assert overlays
+    parts = {part for folder in overlays | named for part in reached(folder)}
+    assert {name(folder) for folder in folders - parts} == set()
+
+
 @pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=name)
 def test_every_kustomization_says_what_it_is_for(path: Path) -> None:
     assert path.read_text().startswith("# ") or path.parent == MANIFESTS / "base"
@@ -86,11 +107,37 @@ def test_patches_and_replacements_find_their_place_by_name(path: Path) -> None:
 
 @pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=name)
 def test_every_image_has_a_version(path: Path) -> None:
-    if kustomization(path)["kind"] == "Component":
-        return
-    for document in rendered(path.parent):
+    component = kustomization(path)["kind"] == "Component"
+    files = [path.parent / named for named in kustomization(path).get("resources", ())]
+    written = [part for file in files if file.is_file() for part in content(file)]
+    documents = written if component else rendered(path.parent)
+    for document in documents:
         for image in values(document, "image"):
             assert re.search(r"[^/]:(?!latest$)[^/]+$|@sha256:", image), image
+
+
+# Included by kustomizations that say whose they are.
+PARTS = {MANIFESTS / "models" / "gateway-only", MANIFESTS / "models" / "vllm-runtime"}
+# Components that are there in something that is shipped.
+USED_BY = {
+    MANIFESTS / "components" / "model": MANIFESTS / "models" / "your-own-model",
+    MANIFESTS / "components" / "tls-self-signed": MANIFESTS / "overlays" / "openshift",
+}
+
+
+@pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=name)
+def test_everything_says_that_it_is_part_of_this(path: Path, tmp_path: Path) -> None:
+    if path.parent in PARTS:
+        return
+    folder = path.parent
+    if folder in USED_BY:
+        folder = USED_BY[folder]
+    elif kustomization(path)["kind"] == "Component":
+        overlay = "kubernetes" if folder.name == "global-limits" else "openshift"
+        folder = with_component(overlay, folder.name, tmp_path)
+    for document in rendered(folder):
+        labels = document["metadata"].get("labels", {})
+        assert labels.get("app.kubernetes.io/part-of") == "privatemaas", document["metadata"]["name"]
 
 
 @pytest.mark.parametrize("path", sorted((MANIFESTS / "operators").rglob("subscription.yaml")), ids=name)

@@ -52,8 +52,13 @@ async def envoy_gateway(
     resources: Sequence[dict[str, Any]],
     client: httpx.AsyncClient,
     health: str,
+    *,
+    redis: str | None = None,
 ) -> AsyncIterator[None]:
-    """Run `program` standalone with these resources; `client` gets a good answer from `health` through it."""
+    """Run `program` standalone with these resources; `client` gets a good answer from `health` through it.
+
+    With `redis` (`host:port`) it hands out the global limits too, to a `rate_limit_service`.
+    """
     envoy = directory / "dataHome" / "envoy-versions" / ENVOY_VERSION / "bin" / "envoy"
     envoy.parent.mkdir(parents=True)
     envoy.symlink_to(find_envoy())
@@ -61,7 +66,7 @@ async def envoy_gateway(
     folder.mkdir()
     (folder / "resources.yaml").write_text(yaml.safe_dump_all(resources, sort_keys=False))
     settings = directory / "envoy-gateway.yaml"
-    settings.write_text(yaml.safe_dump(configuration(directory, folder)))
+    settings.write_text(yaml.safe_dump(configuration(directory, folder, redis)))
     certificates = await asyncio.create_subprocess_exec(
         *(program, "certgen", "--local", "--config-home", directory / "configHome"),
         stdout=asyncio.subprocess.DEVNULL,

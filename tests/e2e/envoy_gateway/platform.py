@@ -20,7 +20,7 @@ from app.main import create_gateway_app, create_public_app
 from app.serving import bind, serving
 from app.settings import Settings
 from tests.e2e.envoy_gateway.machine import envoy_gateway, only_envoy_gateway
-from tests.e2e.envoy_gateway.standalone import standalone
+from tests.e2e.envoy_gateway.standalone import rate_limit_service_at, standalone
 from tests.e2e.stubs import Model
 from tests.kustomize import MANIFESTS, rendered
 from tests.loopback import free_port
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
     from app.embedded.kubernetes import Cluster
     from app.service import Service
+    from tests.e2e.envoy_gateway.counting import Counting
 
+OVERLAY = MANIFESTS / "overlays" / "kubernetes"
 CHAT = "/v1/chat/completions"
 MODELS = ("simulator", "qwen3", "facebook-opt-125m", "granite-7b")
 _LOOPBACK = "127.0.0.1"
@@ -87,15 +89,23 @@ async def chat(holder: Caller, model: str = "qwen3", **options: Any) -> httpx.Re
 
 
 @asynccontextmanager
-async def platform(program: Path, directory: Path, *, away: str | None = None) -> AsyncIterator[Platform]:
+async def platform(
+    program: Path,
+    directory: Path,
+    *,
+    overlay: Path = OVERLAY,
+    counting: Counting | None = None,
+    away: str | None = None,
+) -> AsyncIterator[Platform]:
     """Run it. The model `simulator` is the simulator; the others answer with what they are sent.
 
     Args:
         program: `envoy-gateway`.
         directory: where files go.
+        overlay: the kustomization that is run.
+        counting: who counts requests for global limits.
         away: what does not answer: `gateway`, the gateway app, or a model.
     """
-    overlay = rendered(MANIFESTS / "overlays" / "kubernetes")
     models = [document for model in MODELS for document in rendered(MANIFESTS / "models" / model)]
     listeners = {name: bind(name, _LOOPBACK, 0) for name in ("cluster", "public", "gateway", *MODELS)}
     ports = {name: listener.port for name, listener in listeners.items()}
@@ -105,12 +115,14 @@ async def platform(program: Path, directory: Path, *, away: str | None = None) -
     chain = b"".join(blob.bytes() for blob in server.cert_chain_pems)
     port = free_port()
     documents = standalone(
-        [*overlay, *models, _STRAY_ROUTE],
+        [*rendered(overlay), *models, _STRAY_ROUTE],
         services=services,
         port=port,
         certificate=chain,
         key=server.private_key_pem.bytes(),
     )
+    if counting:
+        documents.append(rate_limit_service_at(counting.port))
     async with AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(
             embedded_cluster(directory, listeners["cluster"], namespace="maas", advertise="localhost")
@@ -143,6 +155,11 @@ async def platform(program: Path, directory: Path, *, away: str | None = None) -
         )
         await stack.enter_async_context(only_envoy_gateway())
         await stack.enter_async_context(
-            envoy_gateway(program, directory, documents, client, "/maas-api/healthz")
+            envoy_gateway(
+                *(program, directory, documents, client, "/maas-api/healthz"),
+                redis=counting.redis if counting else None,
+            )
         )
+        if counting:
+            await stack.enter_async_context(counting.running(directory))
         yield Platform(client, service, cluster.state)

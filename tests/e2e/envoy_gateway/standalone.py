@@ -78,8 +78,41 @@ def standalone(
     return [*kept.values(), *backends.values(), secret]
 
 
-def configuration(directory: Path, resources: Path) -> dict[str, Any]:
-    """How `envoy-gateway` runs standalone, with its files in `directory`, reading `resources`."""
+def rate_limit_service_at(port: int) -> dict[str, Any]:
+    """Where the rate limit service is on this machine, in place of a Service; there without TLS."""
+    address = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address"
+    operations: list[dict[str, Any]] = [
+        {"op": "replace", "path": f"{address}/address", "value": _LOOPBACK},
+        {"op": "replace", "path": f"{address}/port_value", "value": port},
+        {"op": "remove", "path": "/transport_socket"},
+    ]
+    cluster = {"type": "type.googleapis.com/envoy.config.cluster.v3.Cluster", "name": "ratelimit_cluster"}
+    return {
+        "apiVersion": "gateway.envoyproxy.io/v1alpha1",
+        "kind": "EnvoyPatchPolicy",
+        "metadata": {"name": "rate-limit-service", "namespace": "maas"},
+        "spec": {
+            "type": "JSONPatch",
+            "targetRef": {
+                "group": "gateway.networking.k8s.io",
+                "kind": "Gateway",
+                "name": "maas-default-gateway",
+            },
+            "jsonPatches": [{**cluster, "operation": operation} for operation in operations],
+        },
+    }
+
+
+def configuration(directory: Path, resources: Path, redis: str | None = None) -> dict[str, Any]:
+    """How `envoy-gateway` runs standalone.
+
+    Args:
+        directory: for its files.
+        resources: what it reads.
+        redis: where global limits are counted, as `host:port`; None for no global limits.
+    """
+    # What docs/kubernetes.md asks for.
+    limits = {"backend": {"type": "Redis", "redis": {"url": redis}}, "failClosed": True}
     host = {name: str(directory / name) for name in ("configHome", "dataHome", "stateHome", "runtimeDir")}
     return {
         "apiVersion": "gateway.envoyproxy.io/v1alpha1",
@@ -95,6 +128,7 @@ def configuration(directory: Path, resources: Path) -> dict[str, Any]:
         "logging": {"level": {"default": "info"}},
         # The first two are what docs/kubernetes.md asks for; the last is for the Backends above.
         "extensionApis": {"enableLua": True, "enableEnvoyPatchPolicy": True, "enableBackend": True},
+        **({"rateLimit": limits} if redis else {}),
     }
 
 

@@ -51,6 +51,22 @@ async def test_from_a_caller_token_to_an_answer_and_back(gateway: Platform) -> N
     assert refused.headers["www-authenticate"].startswith("Bearer")
 
 
+async def test_one_token_all_the_way(gateway: Platform) -> None:
+    """A token, an answer, 403 for another model, 429 for too many, 401 once it is revoked."""
+    person = gateway.person()
+    issued = await person.issued(name="laptop", expiration="1h")
+    holder = Caller(gateway.client, issued["token"])
+    assert (await chat(holder, "simulator")).status_code == 200
+    forbidden = await chat(holder, "granite-7b")
+    assert (forbidden.status_code, error_of(forbidden)["code"]) == (403, "model_forbidden")
+    assert await statuses(holder, 9, "qwen3", "simulator") == [200] * 9
+    assert (await chat(holder, "qwen3")).status_code == 429
+    assert (await person.delete(f"/maas-api/tokens/{issued['id']}")).status_code == 204
+    await eventually(lambda: unauthorized(holder))
+    other = Caller(gateway.client, (await person.issued())["token"])
+    assert (await chat(other, "qwen3")).status_code == 429  # The limit is the owner's, not the token's.
+
+
 async def unauthorized(holder: Caller) -> httpx.Response | None:
     response = await chat(holder, "simulator")
     return response if response.status_code == 401 else None
@@ -193,6 +209,16 @@ async def test_a_request_that_is_too_large_is_refused_as_such(gateway: Platform)
     answer = await holder.request("POST", CHAT, json={"model": "qwen3", "prompt": "x" * (10 * 1024 * 1024)})
     assert answer.status_code == 413
     assert error_of(answer)["code"] == "request_too_large"
+
+
+async def test_a_request_to_the_service_that_is_too_large_is_refused_at_the_gateway(
+    gateway: Platform,
+) -> None:
+    answer = await gateway.person().issue(name="x" * 70_000)
+    assert answer.status_code == 413
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["code"] == "request_too_large"
+    assert "x-request-id" not in answer.headers  # The service, which gives each request one, never saw it.
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ require (
 	github.com/kuadrant/authorino-operator v0.21.0 // config/crd/bases
 	github.com/kuadrant/kuadrant-operator v1.5.2 // config/crd/bases
 	github.com/kuadrant/limitador-operator v0.15.0 // config/crd/bases
-	github.com/openshift/api v0.0.0-20250710004639-926605d3338b // route/v1/zz_generated.crd-manifests
+	github.com/openshift/api v0.0.0-20250710004639-926605d3338b // console/v1/zz_generated.crd-manifests route/v1/zz_generated.crd-manifests
 	github.com/operator-framework/api v0.30.0 // crds
 	github.com/prometheus-operator/prometheus-operator v0.85.0 // example/prometheus-operator-crd
 	istio.io/api v1.31.4 // kubernetes

@@ -107,6 +107,7 @@ def test_it_builds_the_api_server_with_its_version_and_fetches_the_crds(with_go:
     assert "-X k8s.io/component-base/version.gitVersion=v1." in with_go.calls.read_text()
     assert (with_go.bin / "kube-apiserver").exists()
     assert (with_go.bin / "envoy-gateway").exists()
+    assert (with_go.bin / "ratelimit").exists()
     fetched = {file.name for file in (with_go.bin / "crds").rglob("*.yaml")}
     written_here = {file.name for file in (TOOLS / "crds").glob("*.yaml")}
     assert fetched == {"llms.yaml", "models.yaml", "some.yaml", *written_here}
