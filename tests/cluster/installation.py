@@ -229,8 +229,7 @@ def _status(manifest: dict[str, Any], namespace: str) -> dict[str, Any] | None:
     return known.get(kind)
 
 
-def expired_certificate() -> str:
-    """A certificate that ended yesterday, as a Secret holds it."""
-    yesterday = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
-    made = trustme.CA().issue_cert("localhost", not_after=yesterday)
+def certificate_that_ends_in(time: dt.timedelta) -> str:
+    """A certificate, as a Secret holds it."""
+    made = trustme.CA().issue_cert("localhost", not_after=dt.datetime.now(dt.UTC) + time)
     return base64.b64encode(made.cert_chain_pems[0].bytes()).decode()

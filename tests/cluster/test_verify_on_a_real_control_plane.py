@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from tests import kubectl as real_kubectl
-from tests.cluster.installation import Installation, condition, definitions, expired_certificate
+from tests.cluster.installation import Installation, certificate_that_ends_in, condition, definitions
 from tests.control_plane import ControlPlane
 from tests.loopback import serve
 from tests.maasctl import environment, maasctl, up
@@ -243,7 +244,9 @@ async def test_an_expired_certificate_and_a_missing_one_are_told_apart(
     kuadrant: Installation, platform_control_plane: ControlPlane
 ) -> None:
     await kuadrant.change(
-        "Secret", "maas-gateway-tls", lambda secret: secret["data"].update({"tls.crt": expired_certificate()})
+        "Secret",
+        "maas-gateway-tls",
+        lambda secret: secret["data"].update({"tls.crt": certificate_that_ends_in(-dt.timedelta(days=1))}),
     )
     failed = await failures(kuadrant, platform_control_plane, "gateway")
     assert failed["gateway.certificate"]["detail"].startswith("the certificate has expired on ")
@@ -258,6 +261,42 @@ async def test_an_expired_certificate_and_a_missing_one_are_told_apart(
     assert (
         failed["gateway.certificate"]["detail"] == f"there is no Secret {kuadrant.namespace}/another-secret"
     )
+
+
+async def test_a_certificate_that_ends_soon_is_warned_about(
+    kuadrant: Installation, platform_control_plane: ControlPlane
+) -> None:
+    soon = certificate_that_ends_in(dt.timedelta(days=3))
+    await kuadrant.change(
+        "Secret", "maas-gateway-tls", lambda secret: secret["data"].update({"tls.crt": soon})
+    )
+    _, checks = await verify(kuadrant, platform_control_plane.admin_kubeconfig, "--only=gateway")
+    assert checks["gateway.certificate"]["status"] == "warn"
+    assert checks["gateway.certificate"]["detail"].startswith("the certificate expires on ")
+
+    await kuadrant.change(
+        "Secret", "maas-gateway-tls", lambda secret: secret["data"].update({"tls.crt": "bm90aGluZw=="})
+    )
+    failed = await failures(kuadrant, platform_control_plane, "gateway")
+    assert "holds no certificate in tls.crt" in failed["gateway.certificate"]["detail"]
+
+
+async def test_an_empty_namespace_is_told_what_is_not_there(
+    kuadrant: Installation, platform_control_plane: ControlPlane
+) -> None:
+    code, checks = await verify(
+        kuadrant,
+        platform_control_plane.admin_kubeconfig,
+        "--namespace=nowhere",
+        *("--only=cluster", "--only=mapping", "--only=policies"),
+    )
+    assert code == 1
+    details = {name: check["detail"] for name, check in checks.items() if check["status"] == "fail"}
+    assert details == {
+        "cluster.deployment": "there is no Deployment maas-api in the namespace nowhere",
+        "mapping.valid": "there is no ConfigMap tier-to-group-mapping in the namespace nowhere",
+        "gateway.class": "there is no Gateway maas-default-gateway in the namespace nowhere",
+    }
 
 
 async def test_a_route_that_leads_nowhere_is_named(

@@ -225,6 +225,142 @@ async def test_a_gateway_that_enforces_nothing_fails_wherever_it_should() -> Non
     assert all(checks[name]["fix"] for name in found)
 
 
+GOOD = {"choices": [{}]}
+CHAT, LIST, TOKEN_PATH = "/v1/chat/completions", "/v1/models", "/maas-api/token"
+PROBLEM = {"code": "token_limit_reached", "detail": "You hold 50 live tokens; revoke one."}
+UNLIMITED = {"tier": "free", "limits": {"requestsPerMinute": None}}
+BUSY = {"error": {"code": "rate_limit_exceeded", "message": "Wait."}}
+
+
+def answering(path: str, *answers: Response, method: str = "GET") -> Route:
+    """The route of a gateway that gives these answers, the last one again and again."""
+    left = list(answers)
+
+    async def answer(_: Request) -> Response:
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    return Route(path, answer, methods=[method])
+
+
+@pytest.mark.parametrize(
+    ("route", "check", "status", "said"),
+    [
+        (
+            answering(TOKEN_PATH, JSONResponse(PROBLEM, status_code=409), method="POST"),
+            *("journey.issued", "fail", "409 token_limit_reached You hold 50 live tokens; revoke one."),
+        ),
+        (answering(LIST, JSONResponse({"data": []})), "journey.models", "fail", "the list is empty"),
+        (answering(LIST, Response("?", status_code=500)), "journey.models", "fail", "500 ?"),
+        (
+            answering(LIST, JSONResponse({"data": [{"id": "cold", "ready": False}]})),
+            *("journey.answered", "fail", "no model is ready"),
+        ),
+        (
+            answering(CHAT, JSONResponse({"object": "error"}, status_code=400), method="POST"),
+            *("journey.answered", "pass", "open, in "),
+        ),
+        (
+            answering(CHAT, JSONResponse({}, status_code=503), method="POST"),
+            *("journey.answered", "fail", "open: 503"),
+        ),
+        (answering(CHAT, JSONResponse({}), method="POST"), "journey.answered", "fail", "without `choices`"),
+        (
+            answering(CHAT, JSONResponse(BUSY, status_code=429), method="POST"),
+            *("journey.answered", "fail", "open: 429 rate_limit_exceeded Wait."),
+        ),
+        (
+            answering(
+                CHAT,
+                *[JSONResponse(GOOD)] * 2,
+                JSONResponse(BUSY, status_code=429),
+                method="POST",
+            ),
+            *("limit.seen", "warn", "without Retry-After in seconds"),
+        ),
+        (
+            answering(CHAT, *[JSONResponse(GOOD)] * 2, JSONResponse({}, status_code=502), method="POST"),
+            *("limit.seen", "fail", "requests: 502"),
+        ),
+        (
+            answering(
+                "/maas-api/tier", JSONResponse({"tier": "free", "limits": {"requestsPerMinute": None}})
+            ),
+            *("limit.seen", "skip", "the tier free has no requestsPerMinute"),
+        ),
+        (
+            answering("/maas-api/readyz", JSONResponse({"status": "degraded", "problems": ["from memory"]})),
+            *("journey.ready", "warn", "from memory"),
+        ),
+        (
+            answering("/maas-api/readyz", JSONResponse({"status": "unavailable", "problems": ["too old"]})),
+            *("journey.ready", "fail", "too old"),
+        ),
+        (
+            answering("/maas-api/tokens/alice-sa-1", Response(status_code=404), method="DELETE"),
+            *("journey.revoked", "fail", "404"),
+        ),
+    ],
+)
+async def test_what_a_gateway_answers_decides(route: Route, check: str, status: str, said: str) -> None:
+    async with serve(Starlette(routes=[route, *OPEN_GATEWAY.routes])) as (host, port):
+        _, checks = await checks_of(
+            *("--only=journey", "--only=limit", "--spend-limit", f"--gateway=http://{host}:{port}"),
+            MAAS_CALLER_TOKEN="sha256~alice",
+        )
+    assert checks[check]["status"] == status
+    assert said in checks[check]["detail"]
+    assert bool(checks[check]["fix"]) == (status in ("fail", "warn"))
+
+
+async def test_where_ten_minutes_are_too_short_the_platforms_own_lifetime_is_taken() -> None:
+    wishes = []
+
+    async def choosy(request: Request) -> Response:
+        wishes.append(await request.json())
+        if "expiration" in wishes[-1]:
+            return JSONResponse({"code": "expiration_out_of_range"}, status_code=422)
+        return await issue(request)
+
+    token = Route(TOKEN_PATH, choosy, methods=["POST"])
+    async with serve(Starlette(routes=[token, *OPEN_GATEWAY.routes])) as (host, port):
+        _, checks = await checks_of(
+            "--only=journey", f"--gateway=http://{host}:{port}", MAAS_CALLER_TOKEN="sha256~alice"
+        )
+    assert checks["journey.issued"]["status"] == "pass"
+    assert wishes == [{"name": "maasctl-verify", "expiration": "10m"}, {"name": "maasctl-verify"}]
+
+
+async def test_a_token_that_cannot_be_revoked_is_named() -> None:
+    refused = answering("/maas-api/tokens/alice-sa-1", Response(status_code=503), method="DELETE")
+    async with serve(Starlette(routes=[refused, *OPEN_GATEWAY.routes])) as (host, port):
+        code, _, errors = await verify(
+            "--only=journey", f"--gateway=http://{host}:{port}", MAAS_CALLER_TOKEN="sha256~alice"
+        )
+    assert code == 1
+    assert "the token alice-sa-1 could not be revoked; it ends by itself" in errors
+
+
+async def test_without_a_caller_token_it_says_where_it_looked(tmp_path: Path) -> None:
+    empty = tmp_path / "kubeconfig"
+    empty.write_text("{apiVersion: v1, kind: Config}")
+    async with serve(OPEN_GATEWAY) as (host, port):
+        _, checks = await checks_of(
+            "--only=journey", f"--gateway=http://{host}:{port}", f"--kubeconfig={empty}"
+        )
+    assert checks["journey.tier"]["detail"].startswith("there is no caller token")
+    assert "--token-file" in checks["journey.tier"]["fix"]
+
+
+async def test_certificates_that_cannot_be_read_are_told_from_a_gateway_that_is_away(tmp_path: Path) -> None:
+    nonsense = tmp_path / "ca.pem"
+    nonsense.write_text("no certificate")
+    _, checks = await checks_of("--only=journey", "--gateway=https://127.0.0.1:1", f"--cacert={nonsense}")
+    assert f"{nonsense} cannot be used" in checks["journey.address"]["detail"]
+
+    _, checks = await checks_of("--only=journey", "--gateway=https://127.0.0.1:1", "--insecure")
+    assert "no answer from https://127.0.0.1:1/" in checks["journey.address"]["detail"]
+
+
 async def misled(request: Request) -> Response:
     """What a gateway answers that lets clients choose where a request goes."""
     if "x-maas-model" in request.headers:
