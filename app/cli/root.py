@@ -10,7 +10,9 @@ import importlib.util
 
 import typer
 
+from app.cli.logs import logs
 from app.cli.serve import serve
+from app.cli.verify import verify
 
 _EMBEDDED = ("trustme", "jsonpatch")
 
@@ -28,6 +30,8 @@ def create_cli() -> typer.Typer:
         """PrivateMaaS: Models as a Service for OpenShift and Kubernetes."""
 
     cli.command("serve")(serve)
+    cli.command("verify")(verify)
+    cli.command("logs")(logs)
     if all(importlib.util.find_spec(module) for module in _EMBEDDED):
         from app.cli.cluster import cluster  # noqa: PLC0415  # only with the extra
         from app.cli.simulator import simulator  # noqa: PLC0415  # only with the extra

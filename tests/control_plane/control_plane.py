@@ -157,6 +157,15 @@ class ControlPlane:
         """
         return await self._objects.apply(manifest)
 
+    async def delete(self, manifest: Mapping[str, Any]) -> None:
+        """Take the object of a manifest away, if there is one.
+
+        Raises:
+            LookupError: The kind is not served.
+            ControlPlaneError: The API server refused it; the message has its reason.
+        """
+        await self._objects.delete(manifest)
+
     async def install_crds(self, paths: Iterable[Path]) -> None:
         """Install the CustomResourceDefinitions in files or directories, and wait until they are served."""
         await self._objects.install_crds(paths)

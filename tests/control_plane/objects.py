@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import yaml
 
 from tests.control_plane.errors import ControlPlaneError
@@ -13,8 +14,6 @@ from tests.control_plane.errors import ControlPlaneError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
-
-    import httpx
 
 _FIELD_MANAGER = "tests"
 _SERVED_SECONDS = 90
@@ -56,6 +55,20 @@ class Objects:
         if resource.status and "status" in manifest:
             stored = await self._server_side_apply(f"{path}/status", manifest)
         return stored
+
+    async def delete(self, manifest: Mapping[str, Any]) -> None:
+        """Take an object away; it is no error if there is none.
+
+        Raises:
+            LookupError: The kind is not served.
+            ControlPlaneError: The API server refused it; the message has its reason.
+        """
+        resource = await self._resource(manifest["apiVersion"], manifest["kind"])
+        path = resource.path(manifest["metadata"])
+        answer = await self._client.delete(path)
+        if not answer.is_success and answer.status_code != httpx.codes.NOT_FOUND:
+            message = answer.json().get("message")
+            raise ControlPlaneError(f"{path} was refused ({answer.status_code}): {message}")
 
     async def install_crds(self, paths: Iterable[Path]) -> None:
         """Apply the CustomResourceDefinitions in files or directories, and wait until they are served.
@@ -109,7 +122,9 @@ class Objects:
         spec = definition["spec"]
         versions = (version["name"] for version in spec["versions"] if version["served"])
         for version in versions:
-            await self._listed(f"/apis/{spec['group']}/{version}/{spec['names']['plural']}")
+            root, plural = f"/apis/{spec['group']}/{version}", spec["names"]["plural"]
+            await self._listed(f"{root}/{plural}")
+            await self._discoverable(root, plural)
 
     async def _discovered(self, definitions: Iterable[Mapping[str, Any]]) -> None:
         """Wait for the document that tells kubectl all kinds, which is up to date a little later."""
@@ -134,6 +149,15 @@ class Objects:
     async def _listed(self, path: str) -> None:
         while True:
             if (await self._client.get(path, params={"limit": "1"})).is_success:
+                return
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _discoverable(self, root: str, plural: str) -> None:
+        """Objects are served before the list of kinds has theirs, by some seconds on a busy machine."""
+        while True:
+            answer = await self._client.get(root)
+            served = answer.json()["resources"] if answer.is_success else []
+            if any(resource["name"] == plural for resource in served):
                 return
             await asyncio.sleep(_POLL_SECONDS)
 

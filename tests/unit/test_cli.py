@@ -18,8 +18,11 @@ def test_with_the_extra_there_is_the_whole_platform() -> None:
     assert all(command in shown for command in ("serve", "up", "cluster", "simulator"))
 
 
-def test_without_the_extra_there_is_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_there_is_what_a_cluster_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     cli = create_cli()
-    assert CliRunner().invoke(cli, ["serve", "--help"]).exit_code == 0
+    for command in ("serve", "verify", "logs"):
+        assert CliRunner().invoke(cli, [command, "--help"]).exit_code == 0
     assert CliRunner().invoke(cli, ["up", "--help"]).exit_code == 2
