@@ -24,6 +24,7 @@ from app.serving import Listener, serving
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from app.embedded.kubernetes.resources import Catalogue
 # Beside the package in a checkout and in the container image.
 MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
 SAMPLE = Path(__file__).with_name("sample.yaml")
@@ -53,10 +54,10 @@ class EmbeddedCluster:
     service_kubeconfig: Path
 
 
-def seeded(namespace: str) -> Cluster:
+def seeded(namespace: str, catalogue: Catalogue | None = None) -> Cluster:
     """A cluster that holds `manifests/base` and the sample models, and knows the sample people."""
     users = {person.token: User(person.username, person.groups) for person in PEOPLE}
-    cluster = Cluster(issuer="https://kubernetes.default.svc", users=users)
+    cluster = Cluster(issuer="https://kubernetes.default.svc", users=users, catalogue=catalogue)
     for path in (*(MANIFESTS / "base" / name for name in _BASE), SAMPLE):
         for manifest in _documents(path):
             cluster.apply(_moved(manifest, namespace))
@@ -65,7 +66,12 @@ def seeded(namespace: str) -> Cluster:
 
 @asynccontextmanager
 async def embedded_cluster(
-    state_dir: Path, listener: Listener, *, namespace: str, advertise: str
+    state_dir: Path,
+    listener: Listener,
+    *,
+    namespace: str,
+    advertise: str,
+    catalogue: Catalogue | None = None,
 ) -> AsyncIterator[EmbeddedCluster]:
     """Serve a seeded cluster on `listener` for as long as the context lasts.
 
@@ -74,12 +80,13 @@ async def embedded_cluster(
         listener: where it listens.
         namespace: the platform's namespace.
         advertise: the host name that the kubeconfigs give.
+        catalogue: what it serves; None for what the platform needs.
     """
     certificates = ensure_certificates(
         state_dir / "cluster-certificates", lambda: dt.datetime.now(dt.UTC), names=(advertise,)
     )
     _write_gateway_certificate(state_dir)
-    cluster = seeded(namespace)
+    cluster = seeded(namespace, catalogue)
     server = f"https://{advertise}:{listener.port}"
     account = cluster.storage.get(
         cluster.catalogue.of_kind("v1", "ServiceAccount"), namespace, _SERVICE_ACCOUNT

@@ -14,11 +14,13 @@ import trustme
 
 from app.embedded.cluster import embedded_cluster
 from app.embedded.kubernetes import User
+from app.embedded.kubernetes.resources import DEFAULT, Catalogue
 from app.embedded.simulator import SimulatorSettings, create_simulator
 from app.lifespan import running
 from app.main import create_gateway_app, create_public_app
 from app.serving import bind, serving
-from app.settings import Settings
+from app.settings import LimitSettings, Settings
+from tests.clusters import LIMITS
 from tests.e2e.envoy_gateway.machine import envoy_gateway, only_envoy_gateway
 from tests.e2e.envoy_gateway.standalone import rate_limit_service_at, standalone
 from tests.e2e.stubs import Model
@@ -53,8 +55,18 @@ _STRAY_ROUTE = {
         ],
     },
 }
-# What the models bring that the cluster must know, so that the shipped access rules decide.
-_APPLIED = ("Namespace", "ClusterRole", "ClusterRoleBinding", "RoleBinding", "InferenceService")
+# What policies and models bring that the cluster must know, so that the shipped access rules decide, and what
+# of that the embedded cluster holds already.
+_APPLIED = (
+    "Namespace",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "Role",
+    "RoleBinding",
+    "InferenceService",
+    "BackendTrafficPolicy",
+)
+_SEEDED = ("maas", "maas-api")
 
 
 @dataclass(frozen=True)
@@ -62,11 +74,13 @@ class Platform:
     """A running one.
 
     Attributes:
+        directory: where files are.
         client: a client of the gateway that trusts its certificate.
         service: the service behind it.
         cluster: the cluster behind that.
     """
 
+    directory: Path
     client: httpx.AsyncClient
     service: Service
     cluster: Cluster
@@ -106,6 +120,7 @@ async def platform(
         counting: who counts requests for global limits.
         away: what does not answer: `gateway`, the gateway app, or a model.
     """
+    shipped = rendered(overlay)
     models = [document for model in MODELS for document in rendered(MANIFESTS / "models" / model)]
     listeners = {name: bind(name, _LOOPBACK, 0) for name in ("cluster", "public", "gateway", *MODELS)}
     ports = {name: listener.port for name, listener in listeners.items()}
@@ -115,7 +130,7 @@ async def platform(
     chain = b"".join(blob.bytes() for blob in server.cert_chain_pems)
     port = free_port()
     documents = standalone(
-        [*rendered(overlay), *models, _STRAY_ROUTE],
+        [*shipped, *models, _STRAY_ROUTE],
         services=services,
         port=port,
         certificate=chain,
@@ -125,13 +140,25 @@ async def platform(
         documents.append(rate_limit_service_at(counting.port))
     async with AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(
-            embedded_cluster(directory, listeners["cluster"], namespace="maas", advertise="localhost")
+            embedded_cluster(
+                directory,
+                listeners["cluster"],
+                namespace="maas",
+                advertise="localhost",
+                catalogue=Catalogue([*DEFAULT, *LIMITS]),
+            )
         )
-        for document in models:
-            if document["kind"] in _APPLIED:
+        for document in [*shipped, *models]:
+            if document["kind"] in _APPLIED and document["metadata"]["name"] not in _SEEDED:
                 cluster.state.apply(document)
         service = await stack.enter_async_context(
-            running(Settings(kubeconfig=str(cluster.service_kubeconfig)))
+            running(
+                Settings(
+                    kubeconfig=str(cluster.service_kubeconfig),
+                    # Who has put the policies into the embedded cluster.
+                    limits=LimitSettings(installers="seed"),
+                )
+            )
         )
         apps = {"public": create_public_app(service), "gateway": create_gateway_app(service)}
         apps |= {model: Model() for model in MODELS}
@@ -162,4 +189,4 @@ async def platform(
         )
         if counting:
             await stack.enter_async_context(counting.running(directory))
-        yield Platform(client, service, cluster.state)
+        yield Platform(directory, client, service, cluster.state)
