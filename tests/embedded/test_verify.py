@@ -225,7 +225,7 @@ async def test_a_gateway_that_enforces_nothing_fails_wherever_it_should() -> Non
     assert all(checks[name]["fix"] for name in found)
 
 
-GOOD = {"choices": [{}]}
+GOOD: dict[str, Any] = {"choices": [{}]}
 CHAT, LIST, TOKEN_PATH = "/v1/chat/completions", "/v1/models", "/maas-api/token"
 PROBLEM = {"code": "token_limit_reached", "detail": "You hold 50 live tokens; revoke one."}
 UNLIMITED = {"tier": "free", "limits": {"requestsPerMinute": None}}
