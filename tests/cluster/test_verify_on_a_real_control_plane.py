@@ -405,6 +405,27 @@ async def test_limits_that_are_not_those_of_the_mapping_are_named(
     assert len(said) == 4
 
 
+async def test_limits_that_cannot_follow_the_mapping_are_warned_about(
+    kuadrant: Installation, platform_control_plane: ControlPlane
+) -> None:
+    await kuadrant.remove("RoleBinding", "maas-api-limits-kuadrant")
+
+    _, checks = await verify(kuadrant, platform_control_plane.admin_kubeconfig, "--only=policies")
+
+    assert checks["policies.follow"]["status"] == "warn"
+    refused = f"may not patch ratelimitpolicies.kuadrant.io maas-inference in {kuadrant.namespace}"
+    assert refused in checks["policies.follow"]["detail"]
+
+    off = {"name": "MAAS_LIMITS_MODE", "value": "off"}
+    await kuadrant.change(
+        "Deployment",
+        "maas-api",
+        lambda each: each["spec"]["template"]["spec"]["containers"][0]["env"].append(off),
+    )
+    _, checks = await verify(kuadrant, platform_control_plane.admin_kubeconfig, "--only=policies")
+    assert checks["policies.follow"]["detail"] == "MAAS_LIMITS_MODE is off"
+
+
 async def test_a_cache_that_holds_no_token_fails(
     kuadrant: Installation, platform_control_plane: ControlPlane
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from app.cli.kubectl import NotFoundError, UnknownKindError, items
-from app.settings import HttpSettings, TierSettings, TokenSettings
+from app.settings import HttpSettings, LimitSettings, TierSettings, TokenSettings
 
 if TYPE_CHECKING:
     from app.cli.kubectl import Kubectl
@@ -99,6 +99,10 @@ class View:
         """The name of the ConfigMap with the tier mapping."""
         default: str = TierSettings().config_map
         return (await self._environment()).get("MAAS_TIERS_CONFIG_MAP", default)
+
+    async def limits_mode(self) -> str:
+        """Whether the service makes the policies follow the mapping."""
+        return (await self._environment()).get("MAAS_LIMITS_MODE", LimitSettings().mode)
 
     async def _environment(self) -> dict[str, str]:
         deployment = await self.one(DEPLOYMENTS, SERVICE)

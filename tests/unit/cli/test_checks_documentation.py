@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from app.cli.verify.families import CHECKS, FAMILIES
-from app.cli.verify.families.rbac import RULES, Rule
+from app.cli.verify.families.rbac import LIMIT_RULES, RULES, Rule
 from app.cli.verify.report import named
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "checks.md").read_text()
+POLICIES = ROOT / "manifests" / "policies"
 RBAC = ROOT / "manifests" / "base" / "rbac.yaml"
 
 
@@ -45,13 +46,20 @@ def test_a_check_needs_only_what_comes_before_it() -> None:
         before.add(check.id)
 
 
-def test_the_rules_that_are_checked_are_those_that_are_shipped() -> None:
+@pytest.mark.parametrize(
+    ("path", "rules"),
+    [
+        (RBAC, RULES),
+        *((POLICIES / profile / "rbac.yaml", rules) for profile, rules in LIMIT_RULES.items()),
+    ],
+)
+def test_the_rules_that_are_checked_are_those_that_are_shipped(path: Path, rules: tuple[Rule, ...]) -> None:
     shipped = {
         Rule(group, resource, tuple(rule["verbs"]), namespaced=manifest["kind"] == "Role", name=name)
-        for manifest in yaml.safe_load_all(RBAC.read_text())
+        for manifest in yaml.safe_load_all(path.read_text())
         for rule in manifest.get("rules", ())
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for name in rule.get("resourceNames", [""])
     }
-    assert set(RULES) == shipped
+    assert set(rules) == shipped

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.cli.verify import limits
-from app.cli.verify.check import Check, Outcome, failed, passed, skipped, verdict
+from app.cli.verify.check import Check, Outcome, failed, passed, skipped, verdict, warned
 from app.cli.verify.families.mapping import mapping_of
+from app.cli.verify.families.rbac import LIMIT_RULES, refused
 from app.cli.verify.policies import Policy, place, policies_of
 
 if TYPE_CHECKING:
@@ -80,6 +81,16 @@ async def _limits(session: Session) -> Outcome:
     return verdict(problems, f"requests a minute: {said}")
 
 
+async def _follow(session: Session) -> Outcome:
+    if (mode := await session.view.limits_mode()) != "apply":
+        return skipped(f"MAAS_LIMITS_MODE is {mode}")
+    profiles = {policy.kind.profile for policy in await policies_of(session.view)}
+    rules = [rule for profile in sorted(profiles) for rule in LIMIT_RULES[profile]]
+    if problems := await refused(session.view, rules):
+        return warned("; ".join(problems))
+    return passed("it may")
+
+
 def _rate(rate: float | None) -> str:
     return "no limit" if rate is None else f"{rate:g}"
 
@@ -140,9 +151,18 @@ CHECKS = (
         "policies.limits",
         "Are the limits those of the mapping?",
         "rate limits of the policies, and the tier mapping",
-        "make the two the same: manifests/policies/*/limits.yaml, or the ConfigMap tier-to-group-mapping",
+        "the service writes them within seconds, if it may (policies.follow): "
+        "{kubectl} get events -n {namespace}, {kubectl} logs -n {namespace} deployment/maas-api",
         _limits,
         ("policies.profile", "mapping.valid"),
+    ),
+    Check(
+        "policies.follow",
+        "May the service make the limits follow the mapping?",
+        "a SubjectAccessReview for each verb of manifests/policies/*/rbac.yaml",
+        "{kubectl} apply -f manifests/policies/kuadrant/rbac.yaml (or envoy-gateway)",
+        _follow,
+        ("policies.profile",),
     ),
     Check(
         "policies.cache",

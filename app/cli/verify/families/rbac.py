@@ -12,7 +12,7 @@ from app.cli.verify.view import SERVICE
 from app.tiers.group import tier_group
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from app.cli.verify.session import Session
     from app.cli.verify.view import View
@@ -39,32 +39,53 @@ class Rule:
 RULES = (
     Rule("", "serviceaccounts", ("create", "get", "list", "watch", "patch", "delete"), namespaced=True),
     Rule("", "serviceaccounts/token", ("create",), namespaced=True),
-    Rule("", "configmaps", ("get", "list", "watch"), namespaced=True, name="tier-to-group-mapping"),
+    Rule("", "configmaps", ("list", "watch"), namespaced=True, name="tier-to-group-mapping"),
     Rule("coordination.k8s.io", "leases", ("get", "update"), namespaced=True, name="maas-api"),
     Rule("coordination.k8s.io", "leases", ("create",), namespaced=True),
     Rule("", "events", ("create", "get", "patch"), namespaced=True),
     Rule("authentication.k8s.io", "tokenreviews", ("create",)),
     Rule("authorization.k8s.io", "subjectaccessreviews", ("create",)),
-    Rule("serving.kserve.io", "inferenceservices", ("get", "list", "watch")),
-    Rule("serving.kserve.io", "llminferenceservices", ("get", "list", "watch")),
+    Rule("serving.kserve.io", "inferenceservices", ("list", "watch")),
+    Rule("serving.kserve.io", "llminferenceservices", ("list", "watch")),
     Rule("user.openshift.io", "groups", ("list", "watch")),
 )
 
+_FOLLOW = ("get", "list", "watch", "patch")
+LIMIT_RULES = {
+    "kuadrant": (
+        Rule("kuadrant.io", "ratelimitpolicies", _FOLLOW, namespaced=True, name="maas-inference"),
+        Rule("kuadrant.io", "ratelimitpolicies", _FOLLOW, namespaced=True, name="maas-models"),
+        Rule("kuadrant.io", "tokenratelimitpolicies", _FOLLOW, namespaced=True, name="maas-inference"),
+    ),
+    "envoy-gateway": (
+        Rule(
+            "gateway.envoyproxy.io", "backendtrafficpolicies", _FOLLOW, namespaced=True, name="maas-inference"
+        ),
+        Rule("gateway.envoyproxy.io", "backendtrafficpolicies", _FOLLOW, namespaced=True, name="maas-models"),
+    ),
+}
+"""Those of manifests/policies/*/rbac.yaml, by profile: with them the limits follow the mapping."""
 
-async def _service(session: Session) -> Outcome:
-    namespace = session.view.namespace
+
+async def refused(view: View, rules: Iterable[Rule]) -> list[str]:
+    """What the service may not do of what these rules allow; may raise a KubectlError."""
+    namespace = view.namespace
     user = f"system:serviceaccount:{namespace}:{SERVICE}"
     groups = ["system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated"]
-    asked = [(rule, verb) for rule in RULES for verb in rule.verbs]
+    asked = [(rule, verb) for rule in rules for verb in rule.verbs]
     reviews = [
         _review(user, groups, _attributes(rule, verb, namespace if rule.namespaced else ""))
         for rule, verb in asked
     ]
-    allowed = await _allowed(session.view, reviews)
-    refused = [
+    allowed = await _allowed(view, reviews)
+    return [
         _sentence(rule, verb, namespace) for (rule, verb), yes in zip(asked, allowed, strict=True) if not yes
     ]
-    return verdict(refused, f"it may do all {len(asked)} things that it needs")
+
+
+async def _service(session: Session) -> Outcome:
+    count = sum(len(rule.verbs) for rule in RULES)
+    return verdict(await refused(session.view, RULES), f"it may do all {count} things that it needs")
 
 
 async def _tiers(session: Session) -> Outcome:
