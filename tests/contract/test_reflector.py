@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.kube.backoff import Backoff
 from app.kube.errors import KubeError
-from app.kube.reflector import Reflector
+from app.kube.reflector import Listing, Reflector
 from app.kube.resources import CONFIG_MAPS, Resource
 from tests.workspace import eventually
 
@@ -109,7 +109,7 @@ async def test_lists_come_in_pages(workspace: Workspace) -> None:
     async with watching(workspace) as first:
         for number in range(7):
             await first.put(f"map-{number}")
-    async with watching(workspace, page_size=3) as watched:
+    async with watching(workspace, listing=Listing(page_size=3)) as watched:
         assert len(watched.names.data) == 7
         assert watched.names.lists == 1
 
