@@ -31,6 +31,7 @@ class ServiceProcess:
         public: port of the public app.
         gateway: port of the gateway app.
         ready_seconds: from the start of the process to the first `/readyz` that says ok.
+        ready_processor_seconds: of the processor, until then.
     """
 
     pid: int
@@ -38,6 +39,7 @@ class ServiceProcess:
     gateway: int
     log: Path
     ready_seconds: float = 0.0
+    ready_processor_seconds: float = 0.0
 
     def memory(self) -> float:
         """Resident memory in MB (10^6 bytes)."""
@@ -46,6 +48,11 @@ class ServiceProcess:
     def peak_memory(self) -> float:
         """The most resident memory there ever was, in MB (10^6 bytes)."""
         return self._status("VmHWM")
+
+    def processor(self) -> float:
+        """Processor seconds that it has used, which do not depend on what else the machine does."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def lists(self) -> list[float]:
         """How many seconds each complete list of the ServiceAccounts took."""
@@ -86,6 +93,7 @@ async def service_process(
                     raise SystemExit(f"the service ended: {log.read_text()[-2000:]}")
                 await asyncio.sleep(_POLL_SECONDS)
         running.ready_seconds = time.monotonic() - started
+        running.ready_processor_seconds = running.processor()
         yield running
     finally:
         if process.returncode is None:

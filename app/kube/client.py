@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import aiohttp
 import orjson
-from kubernetes_asyncio import config
-from kubernetes_asyncio.client import ApiClient, Configuration
 
 from app.kube.errors import KubeError, KubeUnavailableError, error_for
 from app.kube.exec_token import ExecToken
 from app.kube.forms import WHOLE
+from app.kube.library import ApiClient, Configuration, config
 
 if TYPE_CHECKING:
     import random
