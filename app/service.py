@@ -13,10 +13,11 @@ from app.identity.access_review import AccessReviewer
 from app.identity.token_review import TokenReviewer
 from app.kube.backoff import Backoff
 from app.kube.events import EventRecorder
+from app.kube.forms import METADATA, WHOLE
 from app.kube.freshness import Freshness
 from app.kube.leader import LeaderElection
 from app.kube.pace import Pace
-from app.kube.reflector import Reflector
+from app.kube.reflector import Listing, Reflector
 from app.kube.resources import CONFIG_MAPS, GROUPS, SERVICE_ACCOUNTS
 from app.limits.profiles import policies_of
 from app.models.access import ModelAccess
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.kube.client import KubeClient
+    from app.kube.forms import Form
     from app.kube.reflector import Sink
     from app.kube.resources import Resource
     from app.observability.metrics import Metrics
@@ -130,7 +132,13 @@ def build(
     signing_keys = SigningKeys(client, clock=clock)
 
     def reflector(
-        resource: Resource, sink: Sink[Any], *, namespace: str | None = None, **selectors: str
+        resource: Resource,
+        sink: Sink[Any],
+        *,
+        namespace: str | None = None,
+        form: Form = WHOLE,
+        early: bool = False,
+        **selectors: str,
     ) -> Reflector[Any]:
         return Reflector(
             client,
@@ -138,16 +146,24 @@ def build(
             sink,
             namespace=namespace,
             selectors=selectors,
+            listing=Listing(kube.page_size, form, early),
             backoff=Backoff(random),
             clock=clock,
             observe=metrics.observe_reflector,
             # An idle watch is heard of only when it ends, which must be well before it counts as stale.
             watch_seconds=min(kube.watch_seconds, kube.staleness_seconds / 2),
-            page_size=kube.page_size,
         )
 
     mapping = f"metadata.name={settings.tiers.config_map}"
-    of_tokens = reflector(SERVICE_ACCOUNTS, inventory, namespace=namespace, labelSelector=SELECTOR)
+    # There may be a hundred thousand of them.
+    of_tokens = reflector(
+        SERVICE_ACCOUNTS,
+        inventory,
+        namespace=namespace,
+        form=METADATA,
+        early=True,
+        labelSelector=SELECTOR,
+    )
     of_mapping = reflector(CONFIG_MAPS, tiers, namespace=namespace, fieldSelector=mapping)
     decisive = (of_tokens, of_mapping, reflector(GROUPS, membership))
     decisions = Freshness(decisive, staleness_seconds=kube.staleness_seconds)

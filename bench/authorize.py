@@ -18,7 +18,6 @@ import orjson
 import uvloop
 
 from app.embedded.cluster import embedded_cluster
-from app.identity.user import User
 from app.lifespan import running
 from app.main import create_gateway_app
 from app.serving import bind, serving
@@ -68,9 +67,14 @@ def serve_authorizer(pipe: Connection) -> None:
                         await reflector.wait_synced()
                     jwts = []
                     for number in range(TOKENS):
-                        owner = User(f"user-{number % 200}@example.com", ("system:authenticated",))
                         issued = await service.issuer.issue(
-                            owner, tier="free", name="", seconds=None, max_tokens=10
+                            f"user-{number % 200}@example.com",
+                            groups=("system:authenticated",),
+                            cluster_groups=(),
+                            tier="free",
+                            name="",
+                            seconds=None,
+                            max_tokens=10,
                         )
                         jwts.append(issued.jwt)
                     listener = bind("authorizer", "127.0.0.1", 0)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from fastapi import APIRouter, Path
 
 from app.api import schemas
 from app.api.dependencies import CALLER_TOKEN, Admin, AdminReader, Parts
-from app.api.paging import page
+from app.api.paging import Key, page, start
 from app.api.problems import TierNotFoundError
 from app.api.responses import problems
-from app.api.token_view import live, order, owned_token_info
+from app.api.token_view import live, owned_token_info
 from app.api.tokens import Cursor, Limit, revoke_many
 from app.service import Service
+from app.tokens.chronicle import age
 from app.tokens.record import MaasToken
 
 router = APIRouter(prefix="/maas-api/admin", tags=["admin"], dependencies=CALLER_TOKEN)
@@ -27,7 +29,8 @@ async def list_all(
     service: Parts, _admin: AdminReader, limit: Limit = 100, cursor: Cursor = None
 ) -> schemas.OwnedTokenList:
     """All live tokens, oldest first."""
-    return _page(service, service.inventory.all(), limit, cursor)
+    after = start(cursor)
+    return _page(service, service.inventory.after(after), limit, after)
 
 
 @router.get("/users/{user:path}/tokens", responses=problems(403, 404, 422), summary="List a user's tokens")
@@ -35,7 +38,7 @@ async def list_of_user(
     service: Parts, _admin: AdminReader, user: Username, limit: Limit = 100, cursor: Cursor = None
 ) -> schemas.OwnedTokenList:
     """A user's live tokens, oldest first; empty for a user who has none."""
-    return _page(service, service.inventory.of_owner(user), limit, cursor)
+    return _page(service, service.inventory.of_owner(user), limit, start(cursor))
 
 
 @router.delete(
@@ -58,16 +61,16 @@ async def revoke_of_tier(service: Parts, admin: Admin, tier: TierName) -> schema
         raise TierNotFoundError(tier)
     tokens = [
         token
-        for token in await service.lookup.all()
+        async for token in service.lookup.all()
         if (standing := service.standings.of(token)).tier is not None and standing.tier.name == tier
     ]
     return await revoke_many(service, admin, tokens)
 
 
 def _page(
-    service: Service, tokens: list[MaasToken], limit: int, cursor: str | None
+    service: Service, tokens: Iterable[MaasToken], limit: int, after: Key | None
 ) -> schemas.OwnedTokenList:
-    shown, following = page(live(tokens), order, limit=limit, cursor=cursor)
+    shown, following = page(live(tokens), age, limit=limit, after=after)
     return schemas.OwnedTokenList(
         tokens=[owned_token_info(service, token) for token in shown], next_page=following
     )

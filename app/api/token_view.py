@@ -9,22 +9,16 @@ from app.api.schemas import OwnedTokenInfo, TokenInfo
 from app.kube.timestamps import timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-    from app.api.paging import Key
     from app.service import Service
     from app.tokens.record import MaasToken
 
 
-def live(tokens: Iterable[MaasToken]) -> list[MaasToken]:
+def live(tokens: Iterable[MaasToken]) -> Iterator[MaasToken]:
     """Those that have not expired, in the same order."""
     now = time.time()
-    return [token for token in tokens if token.expires_at > now]
-
-
-def order(token: MaasToken) -> Key:
-    """What pages go by; the inventory gives tokens in this order."""
-    return token.created_at, token.id
+    return (token for token in tokens if token.expires_at > now)
 
 
 def token_info(service: Service, token: MaasToken) -> TokenInfo:

@@ -10,15 +10,16 @@ from pydantic import ValidationError
 
 from app.api import schemas
 from app.api.dependencies import CALLER_TOKEN, Caller, Parts, Reader
-from app.api.paging import CURSOR_PATTERN, page
+from app.api.paging import CURSOR_PATTERN, page, start
 from app.api.problems import BadRequestError, NoTierError
 from app.api.responses import problems
-from app.api.token_view import live, order, token_info
+from app.api.token_view import live, token_info
 from app.api.validation import InvalidBodyError
 from app.identity.user import User
 from app.kube.timestamps import timestamp
 from app.observability import audit
 from app.service import Service
+from app.tokens.chronicle import age
 from app.tokens.errors import TokenNotFoundError
 from app.tokens.record import MaasToken
 
@@ -104,7 +105,7 @@ async def list_tokens(
 ) -> schemas.TokenList:
     """Your live tokens, oldest first, without their secrets."""
     tokens = live(service.inventory.of_owner(caller.username))
-    shown, following = page(tokens, order, limit=limit, cursor=cursor)
+    shown, following = page(tokens, age, limit=limit, after=start(cursor))
     return schemas.TokenList(tokens=[token_info(service, token) for token in shown], next_page=following)
 
 
@@ -149,6 +150,6 @@ def note_revoked(service: Service, actor: User, token: MaasToken) -> None:
 async def _own(service: Service, caller: User, token_id: str) -> MaasToken:
     """The caller's live token of this id; someone else's does not exist for them."""
     token = await service.lookup.find(token_id)
-    if token is None or token.owner != caller.username or not live([token]):
+    if token is None or token.owner != caller.username or not any(live([token])):
         raise TokenNotFoundError("You have no live token of this id; GET /maas-api/tokens lists yours.")
     return token

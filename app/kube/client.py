@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import aiohttp
 import orjson
-from kubernetes_asyncio import config
-from kubernetes_asyncio.client import ApiClient, Configuration
 
 from app.kube.errors import KubeError, KubeUnavailableError, error_for
 from app.kube.exec_token import ExecToken
+from app.kube.forms import WHOLE
+from app.kube.library import ApiClient, Configuration, config
 
 if TYPE_CHECKING:
     import random
     from collections.abc import AsyncIterator, Mapping
 
+    from app.kube.forms import Decode, Form
     from app.kube.resources import Resource
 
 JsonObject = dict[str, Any]
@@ -63,16 +64,25 @@ class KubeClient:
         """Close every connection."""
         await self._rest.close()
 
-    async def get(self, resource: Resource, name: str, *, namespace: str | None = None) -> JsonObject:
+    async def get(
+        self, resource: Resource, name: str, *, namespace: str | None = None, form: Form = WHOLE
+    ) -> JsonObject:
         """One object."""
-        return await self._call("get", "GET", resource, resource.path(namespace=namespace, name=name))
+        path = resource.path(namespace=namespace, name=name)
+        return await self._call("get", "GET", resource, path, accept=form.accept, read=form.read)
 
     async def list(
-        self, resource: Resource, *, namespace: str | None = None, query: Mapping[str, str] | None = None
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None = None,
+        query: Mapping[str, str] | None = None,
+        form: Form = WHOLE,
     ) -> JsonObject:
-        """One page of a list, as the API server sent it."""
+        """One page of a list."""
         path = resource.path(namespace=namespace)
-        return await self._call("list", "GET", resource, path, query=query)
+        accept, read = form.accept_list, form.read_page
+        return await self._call("list", "GET", resource, path, query=query, accept=accept, read=read)
 
     async def create(
         self,
@@ -177,7 +187,13 @@ class KubeClient:
 
     @asynccontextmanager
     async def watch(
-        self, resource: Resource, query: Mapping[str, str], *, namespace: str | None, silence_seconds: float
+        self,
+        resource: Resource,
+        query: Mapping[str, str],
+        *,
+        namespace: str | None,
+        silence_seconds: float,
+        form: Form = WHOLE,
     ) -> AsyncIterator[AsyncIterator[JsonObject]]:
         """Open a watch; the context gives an iterator of its events, as they come.
 
@@ -186,6 +202,7 @@ class KubeClient:
             query: the parameters, `resourceVersion` and selectors among them.
             namespace: only this namespace, or None for all.
             silence_seconds: a connection that says nothing for this long is given up.
+            form: in which form objects come.
         """
         timeout = aiohttp.ClientTimeout(total=None, connect=self._timeout.total, sock_read=silence_seconds)
         url = self._url(resource.path(namespace=namespace))
@@ -198,7 +215,7 @@ class KubeClient:
                 response = await self._session.get(
                     url,
                     params=params,
-                    headers=await self._headers(),
+                    headers=await self._headers(form.accept),
                     timeout=timeout,
                     proxy=self._proxy,
                     server_hostname=self._server_name,
@@ -211,7 +228,7 @@ class KubeClient:
         async with response:
             if not response.ok:
                 raise await _error_of(response)
-            yield _events(response)
+            yield _events(response, form.read_event)
 
     async def _call(
         self,
@@ -223,6 +240,8 @@ class KubeClient:
         query: Mapping[str, str] | None = None,
         body: JsonObject | None = None,
         content_type: str = "application/json",
+        accept: str = WHOLE.accept,
+        read: Decode = WHOLE.read,
         tries: int | None = None,
     ) -> JsonObject:
         label = resource.plural if resource else path
@@ -231,7 +250,10 @@ class KubeClient:
             started = time.monotonic()
             status = 0
             try:
-                status, document = await self._once(method, path, query, body, content_type)
+                headers = await self._headers(accept)
+                if body is not None:
+                    headers["Content-Type"] = content_type
+                status, document = await self._once(method, path, query, headers, body, read=read)
             except KubeError as error:
                 status = error.status
                 if attempt == tries or not isinstance(error, KubeUnavailableError) or error.retry_after:
@@ -248,20 +270,17 @@ class KubeClient:
         method: str,
         path: str,
         query: Mapping[str, str] | None,
+        headers: dict[str, str],
         body: JsonObject | None,
-        content_type: str,
+        *,
+        read: Decode,
     ) -> tuple[int, JsonObject]:
-        headers = await self._headers()
-        data = None
-        if body is not None:
-            headers["Content-Type"] = content_type
-            data = orjson.dumps(body)
         try:
             async with self._session.request(
                 method,
                 self._url(path),
                 params=query,
-                data=data,
+                data=None if body is None else orjson.dumps(body),
                 headers=headers,
                 timeout=self._timeout,
                 proxy=self._proxy,
@@ -269,7 +288,7 @@ class KubeClient:
             ) as response:
                 if not response.ok:
                     raise await _error_of(response)
-                document = orjson.loads(await response.read())
+                document = read(await response.read())
         except _TRANSPORT_ERRORS as error:
             raise KubeUnavailableError(f"the Kubernetes API gave no answer: {_name(error)}") from error
         if not isinstance(document, dict):
@@ -279,9 +298,8 @@ class KubeClient:
     def _url(self, path: str) -> str:
         return f"{self._configuration.host}{path}"
 
-    async def _headers(self) -> dict[str, str]:
-        # Not only JSON: the API server refuses that for its keys, which are application/jwk-set+json.
-        headers = {"Accept": "application/json, */*;q=0.5"}
+    async def _headers(self, accept: str) -> dict[str, str]:
+        headers = {"Accept": accept}
         # Runs the refresh hook too: in a pod the token's file is read again every minute.
         try:
             async with asyncio.timeout(self._timeout.total):
@@ -333,11 +351,11 @@ async def connect(
     return KubeClient(api, timeout_seconds=timeout_seconds, observe=observe, random=random)
 
 
-async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[JsonObject]:
+async def _events(response: aiohttp.ClientResponse, read: Decode) -> AsyncIterator[JsonObject]:
     try:
         async for line in response.content:
             if line.strip():
-                yield orjson.loads(line)
+                yield read(line)
     except _TRANSPORT_ERRORS as error:
         raise KubeUnavailableError(f"the watch broke: {_name(error)}") from error
 

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from app.kube.errors import KubeError, KubeGoneError, KubeNotFoundError, KubeUnavailableError, error_for
+from app.kube.forms import WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from app.kube.backoff import Backoff
     from app.kube.client import JsonObject, KubeClient
+    from app.kube.forms import Form
     from app.kube.resources import Resource
 
 logger = logging.getLogger(__name__)
@@ -42,6 +45,26 @@ class Sink(Protocol[T]):
 
     def remove(self, obj: JsonObject) -> None:
         """This object is gone; `obj` is its last state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """How the objects of a resource are read.
+
+    Attributes:
+        page_size: objects asked for in one page of a list.
+        form: whole, or their metadata alone.
+        early: put each object into the sink when its page comes, not all of them when the list is complete:
+            for lists so long that taking them in at once would hold up everything else. The sink has to tell
+            older states from newer ones by itself.
+    """
+
+    page_size: int = 500
+    form: Form = WHOLE
+    early: bool = False
+
+
+_AS_IT_IS = Listing()
 
 
 class ReflectorObserver(Protocol):
@@ -70,8 +93,8 @@ class Reflector(Generic[T]):
         observe: ReflectorObserver,
         namespace: str | None = None,
         selectors: dict[str, str] | None = None,
+        listing: Listing = _AS_IT_IS,
         watch_seconds: float = 60,
-        page_size: int = 500,
         absent_seconds: float = 15,
         silence_margin_seconds: float = 5,
     ) -> None:
@@ -83,8 +106,8 @@ class Reflector(Generic[T]):
         self._observe = observe
         self._namespace = namespace
         self._selectors = selectors or {}
+        self._listing = listing
         self._watch_seconds = watch_seconds
-        self._page_size = page_size
         self._absent_seconds = absent_seconds
         self._silence_seconds = watch_seconds + silence_margin_seconds
         self._version: str | None = None
@@ -143,19 +166,24 @@ class Reflector(Generic[T]):
 
     async def _list(self) -> None:
         self._observe(self.name, "list")
-        query = {**self._selectors, "limit": str(self._page_size)}
+        started = self._clock()
+        query = {**self._selectors, "limit": str(self._listing.page_size)}
         items: list[T] = []
         while True:
-            page = await self._client.list(self._resource, namespace=self._namespace, query=query)
-            items.extend(
-                item for obj in page.get("items") or () if (item := self._sink.decode(obj)) is not None
+            page = await self._client.list(
+                self._resource, namespace=self._namespace, query=query, form=self._listing.form
             )
+            found = [item for obj in page.get("items") or () if (item := self._sink.decode(obj)) is not None]
+            items += found
+            for item in found if self._listing.early else ():
+                self._sink.put(item)
             metadata = page["metadata"]
             if not (token := metadata.get("continue")):
                 break
             query["continue"] = token
         version = metadata["resourceVersion"]
         self._sink.replace(items, int(version))
+        logger.info("%s: listed %d in %.2f s", self.name, len(items), self._clock() - started)
         self.absent = False
         self._in_contact(version)
         self._synced.set()
@@ -171,7 +199,11 @@ class Reflector(Generic[T]):
         }
         heard = False
         async with self._client.watch(
-            self._resource, query, namespace=self._namespace, silence_seconds=self._silence_seconds
+            self._resource,
+            query,
+            namespace=self._namespace,
+            silence_seconds=self._silence_seconds,
+            form=self._listing.form,
         ) as events:
             self._in_contact(None)
             async for event in events:

@@ -102,6 +102,9 @@ class Retier:
         self._changed.set()
 
     def _note_users(self, users: frozenset[str]) -> None:
+        if len(users) > _AT_A_TIME:
+            self._note_all()
+            return
         for user in users if self._running else ():
             for token in self._inventory.of_owner(user):
                 self._note(token)
@@ -123,11 +126,13 @@ class Retier:
     async def _survey(self) -> None:
         """Look at every token, some at a time, and at how many people are left without a tier."""
         self._survey_due = False
-        active = suspended = 0
-        for number, owner in enumerate(self._inventory.owners()):
-            if number % _AT_A_TIME == 0:
+        active = suspended = looked = 0
+        for owner in self._inventory.owners():
+            if looked >= _AT_A_TIME:
+                looked = 0
                 await asyncio.sleep(0)
             tokens = self._inventory.of_owner(owner)
+            looked += len(tokens)
             for token in tokens:
                 if self._wrong(token):
                     self._pending[token.uid] = None

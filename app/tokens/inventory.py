@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app.tokens.chronicle import Chronicle, age
 from app.tokens.errors import RecordError
 from app.tokens.record import MaasToken, read
 
@@ -21,16 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from app.kube.client import JsonObject
+    from app.tokens.chronicle import Key
 
 logger = logging.getLogger(__name__)
 
 # How long a uid that is gone is remembered. This only bounds memory: it must outlast any event, list or
 # answer that was already on its way when the token was deleted.
 _TOMBSTONE_SECONDS = 300
-
-
-def _age(token: MaasToken) -> tuple[int, str]:
-    return token.created_at, token.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +46,7 @@ class Inventory:
         self._by_uid: dict[str, MaasToken] = {}
         self._by_id: dict[str, MaasToken] = {}
         self._by_owner: dict[str, dict[str, MaasToken]] = {}
+        self._by_age = Chronicle(self._by_uid.values)
         self._tombstones: dict[str, _Tombstone] = {}
         self._unreadable: dict[str, str] = {}
         self._subscribers: list[Callable[[MaasToken | None], None]] = []
@@ -84,11 +82,11 @@ class Inventory:
 
     def of_owner(self, owner: str) -> list[MaasToken]:
         """All tokens of a user, oldest first."""
-        return sorted(self._by_owner.get(owner, {}).values(), key=_age)
+        return sorted(self._by_owner.get(owner, {}).values(), key=age)
 
-    def all(self) -> list[MaasToken]:
-        """All tokens, oldest first."""
-        return sorted(self._by_id.values(), key=_age)
+    def after(self, key: Key | None) -> Iterator[MaasToken]:
+        """Those younger than `key` (`chronicle.age`), or all, oldest first; take what is needed at once."""
+        return self._by_age.after(key)
 
     def was_revoked(self, uid: str) -> bool:
         """Whether this replica itself revoked the token a short while ago."""
@@ -103,26 +101,34 @@ class Inventory:
 
     def decode(self, obj: JsonObject) -> MaasToken | None:
         """The token of a ServiceAccount; one that cannot be read is reported once and left alone."""
-        name = obj["metadata"]["name"]
+        metadata = obj["metadata"]
+        name, version = metadata["name"], metadata["resourceVersion"]
+        # In a list that is made again nearly everything is as it was.
+        known = self._by_uid.get(metadata["uid"])
+        if known is not None and str(known.resource_version) == version:
+            return known
         try:
             token = read(obj)
         except RecordError as error:
             if name not in self._unreadable:
                 logger.warning("ServiceAccount %s is passed over: %s", name, error)
-            self._unreadable[name] = obj["metadata"]["resourceVersion"]
+            self._unreadable[name] = version
             return None
         self._unreadable.pop(name, None)
         return token
 
     def replace(self, items: Sequence[MaasToken], resource_version: int) -> None:
         """Make the index equal to a complete list."""
-        listed = {token.uid for token in items}
-        for uid, token in list(self._by_uid.items()):
+        self._by_age.forget()
+        for uid in self._by_uid.keys() - {token.uid for token in items}:
             # What was created after the list was taken cannot be in it.
-            if uid not in listed and token.resource_version <= resource_version:
+            if self._by_uid[uid].resource_version <= resource_version:
                 self._drop(uid)
+        known = self._by_uid
         for token in items:
-            self._put(token)
+            # Only what `decode` did not find as it was.
+            if known.get(token.uid) is not token:
+                self._put(token)
         for notify in self._subscribers:
             notify(None)
 
@@ -148,7 +154,8 @@ class Inventory:
             self._drop(former.uid)
         self._by_uid[item.uid] = item
         self._by_id[item.id] = item
-        self._by_owner.setdefault(sys.intern(item.owner), {})[item.uid] = item
+        self._by_owner.setdefault(item.owner, {})[item.uid] = item
+        self._by_age.add(item)
         return True
 
     def remove(self, obj: JsonObject) -> None:
@@ -180,3 +187,4 @@ class Inventory:
         del tokens[uid]
         if not tokens:
             del self._by_owner[token.owner]
+        self._by_age.remove(token)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from app.kube.errors import KubeConflictError, KubeError, KubeNotFoundError, KubeUnavailableError
 from app.kube.resources import SERVICE_ACCOUNTS
@@ -229,7 +231,7 @@ class Issuer:
             },
             namespace=self._namespace,
         )
-        return replace(
+        return msgspec.structs.replace(
             record, expires_at=expires_at, resource_version=int(changed["metadata"]["resourceVersion"])
         )
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from app.kube.errors import KubeNotFoundError
+from app.kube.forms import METADATA
 from app.kube.resources import SERVICE_ACCOUNTS
 from app.tokens.errors import RecordError
 from app.tokens.names import is_token_id, owner_label
 from app.tokens.record import OWNER_LABEL, SELECTOR, read
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from app.kube.client import KubeClient
     from app.tokens.inventory import Inventory
     from app.tokens.record import MaasToken
@@ -36,7 +40,7 @@ class Lookup:
         if (token := self._inventory.by_id(token_id)) is not None or not is_token_id(token_id):
             return token
         try:
-            obj = await self._client.get(SERVICE_ACCOUNTS, token_id, namespace=self._namespace)
+            obj = await self._client.get(SERVICE_ACCOUNTS, token_id, namespace=self._namespace, form=METADATA)
             token = read(obj)
         except (KubeNotFoundError, RecordError):
             return None
@@ -53,19 +57,24 @@ class Lookup:
         await self._refresh(f"{SELECTOR},{OWNER_LABEL}={owner_label(owner)}")
         return self._inventory.of_owner(owner)
 
-    async def all(self) -> list[MaasToken]:
-        """All tokens that there are now, oldest first: for what must not miss one.
+    async def all(self) -> AsyncIterator[MaasToken]:
+        """Gives all tokens that there are now, oldest first, and lets others have their turn in between.
 
         Raises:
             KubeError: the API server could not be asked.
         """
         await self._refresh(SELECTOR)
-        return self._inventory.all()
+        for number, token in enumerate(list(self._inventory.after(None)), start=1):
+            yield token
+            if number % _PAGE == 0:
+                await asyncio.sleep(0)
 
     async def _refresh(self, selector: str) -> None:
         query = {"labelSelector": selector, "limit": str(_PAGE)}
         while True:
-            page = await self._client.list(SERVICE_ACCOUNTS, namespace=self._namespace, query=query)
+            page = await self._client.list(
+                SERVICE_ACCOUNTS, namespace=self._namespace, query=query, form=METADATA
+            )
             for obj in page.get("items") or ():
                 with suppress(RecordError):
                     self._inventory.put(read(obj))

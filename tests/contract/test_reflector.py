@@ -6,11 +6,15 @@ import asyncio
 import random
 import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from app.kube.backoff import Backoff
 from app.kube.errors import KubeError
-from app.kube.reflector import Reflector
+from app.kube.forms import METADATA
+from app.kube.reflector import Listing, Reflector
 from app.kube.resources import CONFIG_MAPS, Resource
 from tests.workspace import eventually
 
@@ -27,9 +31,11 @@ class Names:
 
     def __init__(self) -> None:
         self.data: dict[str, Any] = {}
+        self.fields: set[str] = set()
         self.lists = 0
 
     def decode(self, obj: JsonObject) -> tuple[str, Any]:
+        self.fields |= obj.keys() | obj["metadata"].keys()
         return obj["metadata"]["name"], obj.get("data")
 
     def replace(self, items: Sequence[tuple[str, Any]], resource_version: int) -> None:
@@ -109,9 +115,56 @@ async def test_lists_come_in_pages(workspace: Workspace) -> None:
     async with watching(workspace) as first:
         for number in range(7):
             await first.put(f"map-{number}")
-    async with watching(workspace, page_size=3) as watched:
+    async with watching(workspace, listing=Listing(page_size=3)) as watched:
         assert len(watched.names.data) == 7
         assert watched.names.lists == 1
+
+
+async def test_of_metadata_alone_nothing_else_is_read_in_lists_and_watches(
+    cluster: TestCluster, workspace: Workspace
+) -> None:
+    async with watching(workspace) as first:
+        await first.put("one", "a")
+    async with watching(workspace, listing=Listing(form=METADATA), watch_seconds=1) as watched:
+        await watched.sees("one")
+        await watched.put("two", "b")
+        await watched.patch("one", {"metadata": {"annotations": {"changed": "yes"}}})
+        await watched.sees("one", "two")
+        await eventually(lambda: "annotations" in watched.names.fields)
+        assert watched.names.fields == {
+            *("metadata", "name", "namespace", "uid", "resourceVersion", "creationTimestamp"),
+            *("labels", "annotations"),
+        }
+        await watched.delete("one")
+        await watched.sees("two")
+        # Bookmarks and the end of a watch are read too.
+        await eventually(lambda: watched.events.count("watch") >= 3, seconds=10)
+        assert watched.names.lists == 1
+        await cluster.forget_history()
+        await eventually(lambda: watched.names.lists == 2, seconds=30)
+        assert watched.names.data.keys() == {"two"}
+
+
+async def test_the_api_server_sends_only_metadata_if_that_is_all_that_is_asked_for(
+    workspace: Workspace,
+) -> None:
+    """What is left out is not only passed over: it is not sent."""
+    async with watching(workspace) as first:
+        await first.put("one", "a")
+    admin, namespace = workspace.cluster.admin, workspace.namespace
+    partial = replace(METADATA, read=orjson.loads, read_page=orjson.loads, read_event=orjson.loads)
+    page = await admin.list(CONFIG_MAPS, namespace=namespace, form=partial)
+    one = next(item for item in page["items"] if item["metadata"]["name"] == "one")
+    assert page["kind"] == "PartialObjectMetadataList"
+    assert "data" not in one
+    assert "data" not in await admin.get(CONFIG_MAPS, "one", namespace=namespace, form=partial)
+    query = {"resourceVersion": "0", "fieldSelector": "metadata.name=one"}
+    async with admin.watch(
+        CONFIG_MAPS, query, namespace=namespace, silence_seconds=10, form=partial
+    ) as events:
+        event = await anext(events)
+    assert event["object"]["kind"] == "PartialObjectMetadata"
+    assert "data" not in event["object"]
 
 
 async def test_what_stops_matching_the_selector_is_gone_and_what_starts_is_there(

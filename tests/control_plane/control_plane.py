@@ -45,6 +45,7 @@ class ControlPlane:
 
     Attributes:
         url: Where the API server listens; the same after every `resume`.
+        etcd_url: Where its store listens.
         ca_file: The CA that signed its certificate.
         admin_kubeconfig: For an administrator who shows a client certificate.
         admin_token: A bearer token of an administrator.
@@ -52,6 +53,7 @@ class ControlPlane:
     """
 
     url: str
+    etcd_url: str
     ca_file: Path
     admin_kubeconfig: Path
     client: httpx.AsyncClient
@@ -128,6 +130,7 @@ class ControlPlane:
         await self._apiserver.start(self.client)
 
         self.url = self._apiserver.url
+        self.etcd_url = self._etcd.url
         self.ca_file = certificates.ca
         self._directory = directory
         self._objects = Objects(self.client)

@@ -28,6 +28,7 @@ from app.kube.errors import (
     KubeUnauthorizedError,
     KubeUnavailableError,
 )
+from app.kube.forms import METADATA
 from app.kube.resources import CONFIG_MAPS, INFERENCE_SERVICES, TOKEN_REVIEWS
 from app.kube.timestamps import timestamp
 from app.serving import bind, serving
@@ -155,6 +156,31 @@ async def test_an_answer_that_is_no_object_is_no_answer(tmp_path: Path, answer: 
     async with scripted(Answers(answer), tmp_path) as client:
         with pytest.raises(KubeUnavailableError):
             await client.get(CONFIG_MAPS, "x", namespace="maas")
+
+
+WHOLE_CONFIG_MAP = {
+    "kind": "ConfigMap",
+    "metadata": {"name": "one", "labels": {"a": "b"}, "managedFields": [{"manager": "kubectl"}]},
+    "data": {"large": "x" * 1000},
+}
+
+
+async def test_a_server_that_knows_no_metadata_form_is_read_the_same_way(tmp_path: Path) -> None:
+    page = {"kind": "ConfigMapList", "metadata": {"resourceVersion": "7"}, "items": [WHOLE_CONFIG_MAP]}
+    server = Answers(json(page), json(WHOLE_CONFIG_MAP))
+    wanted = {"metadata": {"name": "one", "labels": {"a": "b"}}}
+    async with scripted(server, tmp_path) as client:
+        assert await client.list(CONFIG_MAPS, form=METADATA) == {
+            "metadata": {"resourceVersion": "7"},
+            "items": [wanted],
+        }
+        assert await client.get(CONFIG_MAPS, "one", namespace="maas", form=METADATA) == wanted
+
+
+async def test_metadata_of_another_shape_than_kubernetes_has_is_no_answer(tmp_path: Path) -> None:
+    async with scripted(Answers(json({"items": [{"metadata": {"labels": {"a": 1}}}]})), tmp_path) as client:
+        with pytest.raises(KubeUnavailableError):
+            await client.list(CONFIG_MAPS, form=METADATA)
 
 
 async def test_names_are_quoted_in_paths(tmp_path: Path) -> None:

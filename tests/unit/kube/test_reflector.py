@@ -12,7 +12,7 @@ import pytest
 from starlette.responses import Response
 
 from app.kube.backoff import Backoff
-from app.kube.reflector import Reflector
+from app.kube.reflector import Listing, Reflector
 from app.kube.resources import CONFIG_MAPS, INFERENCE_SERVICES, Resource
 from tests.unit.kube.scripted_api_server import (
     ScriptedApiServer,
@@ -175,6 +175,33 @@ async def test_whatever_a_list_says_the_reflector_goes_on(tmp_path: Path, answer
         async with asyncio.timeout(5):
             await reflector.wait_synced()
         assert sink.names == {"one"}
+
+
+async def test_early_objects_are_there_before_their_list_is_complete_and_none_is_gone_until_then(
+    tmp_path: Path,
+) -> None:
+    failing = json({"message": "no"}, 503)
+    server = ScriptedApiServer(
+        [
+            a_list("41", "one", "two"),
+            *(a_list("50", "three", **{"continue": "more"}), failing, failing),
+            a_list("51", "three"),
+        ],
+        [gone(), stream()],
+    )
+    seen: list[set[str]] = []
+    async with reflecting(server, tmp_path, listing=Listing(early=True)) as (_, sink):
+        put = sink.put
+
+        def noted(item: str) -> None:
+            put(item)
+            seen.append(set(sink.names))
+
+        sink.put = noted  # type: ignore[method-assign]
+        await eventually(lambda: len(sink.versions) == 2)
+        assert {"one", "two", "three"} in seen
+        assert sink.names == {"three"}
+        assert sink.versions == [41, 51]
 
 
 async def test_an_object_that_cannot_be_read_any_more_is_taken_out(tmp_path: Path) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from app.tokens.chronicle import age
 from app.tokens.inventory import Inventory
 from app.tokens.record import MaasToken
 from tests.unit.tokens.test_record import an_account
@@ -48,8 +48,36 @@ def test_tokens_are_found_by_uid_id_and_owner() -> None:
     assert inventory.by_uid(one.uid) == inventory.by_id(one.id) == one
     assert inventory.of_owner("alice") == [one, two]
     assert inventory.of_owner("nobody") == []
-    assert inventory.all() == [one, two, other]
+    assert list(inventory.after(None)) == [one, two, other]
     assert len(inventory) == 3
+
+
+def test_tokens_younger_than_one_follow_it_in_the_order_of_their_age() -> None:
+    inventory = Inventory(clock=Clock())
+    one, two, three, four = (token(number) for number in range(1, 5))
+    inventory.replace([three, one], 10)
+    assert list(inventory.after(None)) == [one, three]
+    inventory.put(four)
+    inventory.put(two)
+    assert list(inventory.after(age(one))) == [two, three, four]
+    inventory.revoke(three)
+    inventory.put(changed := replace(two, tier="premium", resource_version=20))
+    assert list(inventory.after((one.created_at, one.id))) == [changed, four]
+    assert list(inventory.after(age(four))) == []
+    inventory.replace([changed], 30)
+    assert list(inventory.after(None)) == [changed]
+
+
+def test_what_a_new_list_shows_unchanged_is_not_made_again() -> None:
+    inventory = Inventory(clock=Clock())
+    known = inventory.decode(an_account())
+    assert known is not None
+    inventory.replace([known], 30)
+    assert inventory.decode(an_account()) is known
+    changed = an_account()
+    changed["metadata"]["resourceVersion"] = "31"
+    changed["metadata"]["labels"]["tier"] = "premium"
+    assert inventory.decode(changed) == replace(known, tier="premium", resource_version=31)
 
 
 def test_an_older_event_does_not_undo_a_newer_one() -> None:
@@ -171,7 +199,7 @@ def test_the_three_indexes_always_agree(history: list[tuple[str, int, int]]) -> 
             inventory.revoke(item)
         else:
             inventory.replace([item], version)
-        everything = inventory.all()
+        everything = list(inventory.after(None))
         assert len(inventory) == len(everything)
         assert inventory.of_owner("alice") == sorted(everything, key=lambda kept: (kept.created_at, kept.id))
         assert all(inventory.by_uid(kept.uid) is kept for kept in everything)
