@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from app.embedded.simulator import SimulatorSettings, create_simulator
+from app.kube.errors import KubeNotFoundError
 from app.kube.resources import LEASES
 from app.serving import bind, serving
 from tests.balancer import balancer
@@ -76,7 +77,11 @@ class Replica:
 
 
 async def holder(workspace: Workspace) -> str:
-    lease = await workspace.cluster.admin.get(LEASES, "maas-api", namespace=workspace.namespace)
+    """Who holds the lease; empty if nobody does, or if nobody has made it yet."""
+    try:
+        lease = await workspace.cluster.admin.get(LEASES, "maas-api", namespace=workspace.namespace)
+    except KubeNotFoundError:
+        return ""
     return str(lease["spec"].get("holderIdentity") or "")
 
 
