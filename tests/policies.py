@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _FILES = {
     "kuadrant": ("policies/kuadrant/limits.yaml", "policies/kuadrant/rbac.yaml"),
     "envoy-gateway": ("policies/envoy-gateway/limits.yaml", "policies/envoy-gateway/rbac.yaml"),
+    "global-limits": ("components/global-limits/inference.yaml", "components/global-limits/models.yaml"),
     "token-limits": ("components/token-limits/limits.yaml",),
 }
 _RESOURCES = {
@@ -56,6 +57,8 @@ class Policies:
         documents = copy.deepcopy(
             [each for file in _FILES[self.part] for each in _documents(MANIFESTS / file)]
         )
+        if self.part == "global-limits":
+            documents = _counting_globally(Policies(self.workspace, "envoy-gateway").documents(), documents)
         for document in documents:
             document["metadata"]["namespace"] = self.workspace.namespace
             for subject in document.get("subjects", ()):
@@ -108,17 +111,30 @@ class Policies:
         return numbers_of((await self.get(name))["spec"])
 
 
+def _counting_globally(
+    documents: list[dict[str, Any]], patches: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The documents as the component makes them."""
+    limits = {patch["metadata"]["name"]: patch["spec"]["rateLimit"]["global"] for patch in patches}
+    for document in documents:
+        if document["kind"] == "BackendTrafficPolicy":
+            document["spec"]["rateLimit"] = {"global": limits[document["metadata"]["name"]]}
+    return documents
+
+
 def numbers_of(spec: dict[str, Any]) -> dict[str, int]:
     if "limits" in spec:
         return {
             OTHERS if name == "other_tiers" else name: limit["rates"][0]["limit"] if "rates" in limit else 0
             for name, limit in spec["limits"].items()
         }
-    return {_tier_of(rule): rule["limit"]["requests"] for rule in spec["rateLimit"]["local"]["rules"]}
+    ((_, limit),) = spec["rateLimit"].items()
+    return {_tier_of(rule): rule["limit"]["requests"] for rule in limit["rules"]}
 
 
 def _tier_of(rule: dict[str, Any]) -> str:
     if "clientSelectors" not in rule:
         return OTHERS
-    ((tier, _),) = (selector["headers"] for selector in rule["clientSelectors"])
-    return str(tier["value"])
+    ((tier, *_, owner),) = (selector["headers"] for selector in rule["clientSelectors"])
+    assert owner["type"] == "Distinct"
+    return OTHERS if tier["invert"] else str(tier["value"])

@@ -34,9 +34,9 @@ class RequestLimits:
     kind: str = "RateLimitPolicy"
     resource: Resource = RATE_LIMIT_POLICIES
 
-    def wanted(self, mapping: TierMapping, spec: JsonObject) -> Wanted:
+    def wanted(self, mapping: TierMapping, policy: JsonObject) -> Wanted:
         """See `Policy`."""
-        _check_shape(spec)
+        spec = _checked(policy)
         numbers = {tier.name: tier.requests_per_minute for tier in mapping.tiers if tier.requests_per_minute}
         if not numbers:
             raise NotFollowedError("no tier of the mapping has requestsPerMinute")
@@ -55,9 +55,9 @@ class TokenLimits:
     kind: str = "TokenRateLimitPolicy"
     resource: Resource = TOKEN_RATE_LIMIT_POLICIES
 
-    def wanted(self, mapping: TierMapping, spec: JsonObject) -> Wanted:
+    def wanted(self, mapping: TierMapping, policy: JsonObject) -> Wanted:
         """See `Policy`."""
-        _check_shape(spec)
+        spec = _checked(policy)
         numbers = {tier.name: tier.tokens_per_minute for tier in mapping.tiers if tier.tokens_per_minute}
         gone = (name for name in _tiers_limited_by(spec) if name not in numbers)
         return Wanted({"limits": _limits(mapping, numbers)}, tuple(("limits", name) for name in gone))
@@ -98,7 +98,9 @@ def _tiers_limited_by(spec: JsonObject) -> list[str]:
     return [name for name, limit in limits.items() if limit.get("when") == [{"predicate": _of_tier(name)}]]
 
 
-def _check_shape(spec: JsonObject) -> None:
+def _checked(policy: JsonObject) -> JsonObject:
+    spec: JsonObject = policy.get("spec") or {}
     for other in ("defaults", "overrides"):
         if other in spec:
             raise NotFollowedError(f"it has its limits under `spec.{other}`")
+    return spec

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from app.kube.resources import Resource
     from app.tiers.mapping import TierMapping
 
+FIELD_MANAGER: Final = "maas-api-limits"
+"""To whom the fields belong that follow the mapping."""
 UNLIMITED: Final = 1_000_000_000
 """The largest number that a mapping may say; it stands for no limit where a gateway wants a number."""
 
@@ -51,12 +53,12 @@ class Policy(Protocol):
     def name(self) -> str:
         """Its name in the namespace of the service."""
 
-    def wanted(self, mapping: TierMapping, spec: JsonObject) -> Wanted:
+    def wanted(self, mapping: TierMapping, policy: JsonObject) -> Wanted:
         """What it should say by this mapping.
 
         Args:
             mapping: the mapping in force.
-            spec: what the policy says at present.
+            policy: as it is at present.
 
         Raises:
             NotFollowedError: it is to be left as it is.

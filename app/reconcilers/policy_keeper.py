@@ -136,7 +136,7 @@ class PolicyKeeper:
                 await self._stand(Standing(None, "it is not in the cluster, and nothing creates it"))
             return self._keeping.resync_seconds
         try:
-            wanted = self._policy.wanted(mapping, obj.get("spec") or {})
+            wanted = self._policy.wanted(mapping, obj)
         except NotFollowedError as error:
             await self._stand(Standing(None, f"it is left as it is: {error}"))
             return self._keeping.resync_seconds

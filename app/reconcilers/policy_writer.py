@@ -7,16 +7,15 @@ comes too late if anybody else was faster.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from app.kube.errors import FieldConflict, KubeConflictError
 from app.limits.fields import differences, owners, without
+from app.limits.policy import FIELD_MANAGER
 
 if TYPE_CHECKING:
     from app.kube.client import JsonObject, KubeClient
     from app.limits.policy import Policy, Wanted
-
-FIELD_MANAGER: Final = "maas-api-limits"
 
 
 @dataclass(frozen=True, slots=True)

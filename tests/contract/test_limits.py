@@ -7,6 +7,7 @@ import random
 import re
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,13 +17,14 @@ from prometheus_client import generate_latest
 from app.kube.client import connect
 from app.kube.errors import KubeConflictError, KubeError, KubeNotFoundError
 from app.kube.resources import CONFIG_MAPS, EVENTS
-from app.limits.envoy_gateway import LocalLimits
+from app.limits.envoy_gateway import TrafficLimits
 from app.limits.kuadrant import RequestLimits
+from app.limits.policy import FIELD_MANAGER
 from app.limits.profiles import policies_of
 from app.observability.metrics import Metrics
 from app.reconcilers.limits import LimitsReconciler
 from app.reconcilers.policy_keeper import Keeping
-from app.reconcilers.policy_writer import FIELD_MANAGER, PolicyWriter
+from app.reconcilers.policy_writer import PolicyWriter
 from app.tiers.parser import parse_mapping
 from app.tiers.source import TierSource
 from tests.kubectl import Kubectl
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from tests.workspace import Workspace
 
 INFERENCE, MODELS = "maas-inference", "maas-models"
-PROFILES = ["kuadrant", "envoy-gateway"]
+PROFILES = ["kuadrant", "envoy-gateway", "global-limits"]
 SHIPPED = {"free": 10, "premium": 100, "enterprise": 1000, OTHERS: 10}
 every_profile = pytest.mark.parametrize("policies", PROFILES, indirect=True)
 
@@ -173,6 +175,27 @@ async def test_installing_the_same_once_more_is_no_conflict(
     await kubectl.ok("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(policies.documents()))
 
 
+@pytest.mark.parametrize("how", [("apply",), ("apply", "--server-side")], ids=" ".join)
+async def test_limits_that_are_counted_globally_take_the_place_of_local_ones_and_back(
+    workspace: Workspace, how: tuple[str, ...], tmp_path: Path
+) -> None:
+    local, everywhere = Policies(workspace, "envoy-gateway"), Policies(workspace, "global-limits")
+    kubectl = Kubectl(workspace.cluster.kubeconfig(await workspace.person("op", "system:masters")), tmp_path)
+    force = ("--force-conflicts",) if "--server-side" in how else ()
+    await workspace.map_tiers(mapping(free=20, gold=7))
+    async with replica(workspace):
+        for policies, place in ((local, "local"), (everywhere, "global"), (local, "local")):
+            await kubectl.ok(*how, *force, "-f", "-", stdin=yaml.safe_dump_all(policies.documents()))
+            await eventually(partial(counts, local, place), seconds=20)
+            await becomes(local, {"free": 20, "gold": 7, OTHERS: 7})
+
+
+async def counts(policies: Policies, place: str) -> bool:
+    """Whether the policies count there and nowhere else."""
+    specs = [(await policies.get(name))["spec"] for name in (INFERENCE, MODELS)]
+    return [list(spec["rateLimit"]) for spec in specs] == [[place]] * 2
+
+
 async def test_kubectl_is_told_who_keeps_the_limits(
     policies: Policies, follower: Replica, tmp_path: Path
 ) -> None:
@@ -217,7 +240,8 @@ async def test_an_edit_by_hand_stays_and_is_told(policies: Policies, follower: R
     if policies.part == "kuadrant":
         spec["limits"]["free"]["rates"][0]["limit"] = 99
     else:
-        spec["rateLimit"]["local"]["rules"][0]["limit"]["requests"] = 99
+        ((_, limit),) = spec["rateLimit"].items()
+        limit["rules"][0]["limit"]["requests"] = 99
     await policies.patch(INFERENCE, {"spec": spec})
     await in_step(follower, policy, 0)
     before = await policies.get(INFERENCE)
@@ -446,12 +470,12 @@ def generated(running: Replica) -> str:
 @every_profile
 async def test_a_write_that_comes_too_late_changes_nothing(policies: Policies) -> None:
     workspace = policies.workspace
-    policy = RequestLimits(INFERENCE) if policies.part == "kuadrant" else LocalLimits(INFERENCE)
+    policy = RequestLimits(INFERENCE) if policies.part == "kuadrant" else TrafficLimits(INFERENCE)
     writer = PolicyWriter(
         workspace.cluster.admin, policy, namespace=workspace.namespace, installers=frozenset({"kubectl"})
     )
     old = await policies.get(INFERENCE)
-    wanted = policy.wanted(parse_mapping({"mapping.yaml": mapping(free=1)}), old["spec"])
+    wanted = policy.wanted(parse_mapping({"mapping.yaml": mapping(free=1)}), old)
     await policies.patch(INFERENCE, {"metadata": {"annotations": {"changed": "meanwhile"}}})
     with pytest.raises(KubeConflictError) as caught:
         await writer.write(old, wanted)

@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from app.limits.envoy_gateway import POLICIES
+from app.limits.policy import Wanted
 from app.tiers.parser import parse_mapping
 from tests.kustomize import MANIFESTS, rendered, with_component
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from app.limits.envoy_gateway import TrafficLimits
+
 LOCAL = MANIFESTS / "overlays" / "kubernetes"
 ANSWERS = "maas-default-gateway"
-BEHIND_A_TOKEN = ["maas-inference", "maas-models"]
 
 
 @pytest.fixture
@@ -28,23 +31,14 @@ def of_kind(kind: str, folder: Path) -> dict[str, dict[str, Any]]:
     return {document["metadata"]["name"]: document for document in found}
 
 
-@pytest.mark.parametrize("route", BEHIND_A_TOKEN)
-def test_the_limits_are_those_of_the_shipped_mapping_for_each_owner(route: str, overlay: Path) -> None:
-    tiers = parse_mapping(of_kind("ConfigMap", overlay)["tier-to-group-mapping"]["data"]).tiers
-    limits = of_kind("BackendTrafficPolicy", overlay)[route]["spec"]["rateLimit"]
-    assert list(limits) == ["global"]
-    *rules, rest = limits["global"]["rules"]
-    assert rules == [
-        rule({"type": "Exact", "value": tier.name}, tier.requests_per_minute or 0) for tier in tiers
-    ]
-    # To the rate limit service a request that no rule selects is unlimited.
-    others = {"type": "RegularExpression", "value": "|".join(tier.name for tier in tiers), "invert": True}
-    assert rest == rule(others, min(tier.requests_per_minute or 0 for tier in tiers))
-
-
-def rule(tier: dict[str, Any], limit: int) -> dict[str, Any]:
-    headers = [{"name": "x-maas-tier", **tier}, {"name": "x-maas-user", "type": "Distinct"}]
-    return {"clientSelectors": [{"headers": headers}], "limit": {"requests": limit, "unit": "Minute"}}
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.name)
+def test_the_limits_are_exactly_what_the_shipped_mapping_makes_of_them(
+    policy: TrafficLimits, overlay: Path
+) -> None:
+    mapping = parse_mapping(of_kind("ConfigMap", overlay)["tier-to-group-mapping"]["data"])
+    document = of_kind("BackendTrafficPolicy", overlay)[policy.name]
+    assert list(document["spec"]["rateLimit"]) == ["global"]
+    assert policy.wanted(mapping, document) == Wanted({"rateLimit": document["spec"]["rateLimit"]})
 
 
 def test_the_gateway_answers_as_with_local_limits_but_for_when_to_come_back(overlay: Path) -> None:

@@ -49,7 +49,7 @@ def test_a_shipped_policy_is_exactly_what_the_shipped_mapping_makes_of_it(
 ) -> None:
     mapping = parse_mapping(the(shipped, "ConfigMap", "tier-to-group-mapping")["data"])
     document = the(shipped, policy.kind, policy.name)
-    wanted = policy.wanted(mapping, document["spec"])
+    wanted = policy.wanted(mapping, document)
     assert document["apiVersion"] == policy.resource.api_version
     assert wanted == Wanted({field: document["spec"][field] for field in wanted.spec})
 
