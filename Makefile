@@ -10,7 +10,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
 # Each worker has clusters of its own, so more of them need more memory, not only more processors.
-WORKERS ?= -n auto --maxprocesses 4
+# Tests of one group run one after another: some programs can run but once on a machine.
+WORKERS ?= -n auto --maxprocesses 4 --dist loadgroup
 
 .PHONY: help
 help: ## List the targets

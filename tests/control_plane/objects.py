@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-_FIELD_MANAGER = "tests"
+# As `kubectl apply --server-side` does, whose fields the mapping wins over.
+_FIELD_MANAGER = "kubectl"
 _SERVED_SECONDS = 90
 # Dozens of kinds are waited for at once: asking more often keeps a busy API server from making them.
 _POLL_SECONDS = 0.1
@@ -81,8 +82,10 @@ class Objects:
         await asyncio.gather(*map(self.apply, definitions))
         try:
             async with asyncio.timeout(_SERVED_SECONDS):
-                await asyncio.gather(*map(self._served, definitions))
+                # First what one request tells of all of them: asking for each again and again keeps the API
+                # server from getting on with them.
                 await self._discovered(definitions)
+                await asyncio.gather(*map(self._served, definitions))
         except TimeoutError as error:
             raise ControlPlaneError(f"the CRDs are not served after {_SERVED_SECONDS} s") from error
 

@@ -15,7 +15,7 @@ from app.embedded.gateway import tether
 from tests.control_plane.errors import ControlPlaneError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _POLL_SECONDS = 0.05
 _LINES_SHOWN = 20
@@ -23,12 +23,27 @@ _BYTES_READ = 32 * 1024
 
 
 class Process:
-    """A program that writes its log to a file, and can be stopped and started again."""
+    """A program that writes its log to a file, and can be stopped and started again.
 
-    def __init__(self, program: Path, arguments: Sequence[str], *, log: Path) -> None:
+    Args:
+        program: the program.
+        arguments: its arguments.
+        log: where its output goes.
+        variables: environment variables beside those of the tests.
+    """
+
+    def __init__(
+        self,
+        program: Path,
+        arguments: Sequence[str],
+        *,
+        log: Path,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self._program = program
         self._arguments = arguments
         self._log = log
+        self._variables = dict(variables or {})
         self._process: asyncio.subprocess.Process | None = None
 
     async def launch(self) -> None:
@@ -37,6 +52,7 @@ class Process:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", str(Path(tether.__file__)), str(os.getpid())),
                 *(str(self._program), *self._arguments),
+                env={**os.environ, **self._variables},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

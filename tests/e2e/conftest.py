@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.control_plane.binaries import BUILT
 from tests.e2e.compose import data_plane_between
 from tests.e2e.stubs import stubs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.e2e.compose import DataPlane
+from tests.e2e.compose import DataPlane
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +24,18 @@ def limitador() -> Path:
         return Path(path)
     reason = "LIMITADOR_SERVER does not name a limitador-server"
     if os.environ.get("MAAS_TESTS_SKIP_NOTHING") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def envoy_gateway_program() -> Path:
+    """The built tool; without it the test is skipped, or fails where nothing may be skipped."""
+    program = BUILT / "envoy-gateway"
+    if os.access(program, os.X_OK):
+        return program
+    reason = f"there is no envoy-gateway in {BUILT}: run `make tools`"
+    if os.environ.get("MAAS_TESTS_SKIP_NOTHING"):
         pytest.fail(reason)
     pytest.skip(reason)
 

@@ -91,7 +91,18 @@ module_version() {
 	awk -v module="$2" '$1 == "require" { $1 = ""; $0 = $0 } $1 == module { print $2; exit }' "$1/go.mod"
 }
 
-# go_tool NAME MODULE HOW-LONG [LINKER-FLAG...]: builds the `tool` of NAME/go.mod into bin/NAME.
+# tools_of NAME: each `tool` of the go.mod here, and what its program is called.
+tools_of() {
+	awk -v name="$1" '
+		$1 == "tool" && $2 == "(" { listed = 1; next }
+		listed && $1 == ")" { exit }
+		$1 == "tool" { print $2, name }
+		listed { count++; parts = split($1, part, "/"); print $1, count == 1 ? name : part[parts] }
+	' go.mod
+}
+
+# go_tool NAME MODULE HOW-LONG [LINKER-FLAG...]: builds the first `tool` of NAME/go.mod into bin/NAME, and further ones
+# under the last part of their own names.
 go_tool() {
 	name=$1 module=$2 how_long=$3
 	shift 3
@@ -105,9 +116,11 @@ go_tool() {
 	need_go
 	begin "building $name $version (about $how_long the first time) …"
 	cd "$tools/$name"
-	package=$(awk '$1 == "tool" { print $2; exit }' go.mod)
-	in_time env CGO_ENABLED=0 go build -trimpath -ldflags "$flags" -o "$work/$name" "$package"
-	mv "$work/$name" "$bin/$name"
+	tools_of "$name" >"$work/$name.tools"
+	while read -r package program; do
+		in_time env CGO_ENABLED=0 go build -trimpath -ldflags "$flags" -o "$work/$program" "$package"
+		mv "$work/$program" "$bin/$program"
+	done <"$work/$name.tools"
 	mv "$work/$name.built-from" "$bin/$name.built-from"
 }
 
@@ -134,6 +147,15 @@ envoy_gateway() {
 
 ratelimit() {
 	go_tool ratelimit github.com/envoyproxy/ratelimit "a minute"
+}
+
+authorino() {
+	go_tool authorino github.com/kuadrant/authorino "2 minutes"
+}
+
+# With the extension that knows TelemetryPolicies: telemetry-policy.
+kuadrant_operator() {
+	go_tool kuadrant-operator github.com/kuadrant/kuadrant-operator "4 minutes"
 }
 
 etcd() {
@@ -187,7 +209,7 @@ mkdir -p "$work"
 trap clean_up EXIT
 trap 'exit 130' INT TERM HUP
 
-set -- etcd kube_apiserver envoy_gateway ratelimit crds
+set -- etcd kube_apiserver envoy_gateway ratelimit authorino kuadrant_operator crds
 steps=$#
 for build in "$@"; do
 	"$build"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import httpx
 
 _START_SECONDS = 30
-_WAIT_SECONDS = 90
+_WAIT_SECONDS = 300
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ import secrets
 import ssl
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import trustme
@@ -23,6 +23,7 @@ from app.settings import LimitSettings, Settings
 from tests.clusters import LIMITS
 from tests.e2e.envoy_gateway.machine import envoy_gateway, only_envoy_gateway
 from tests.e2e.envoy_gateway.standalone import rate_limit_service_at, standalone
+from tests.e2e.inference import MODELS, STRAY_ROUTE
 from tests.e2e.stubs import Model
 from tests.kustomize import MANIFESTS, rendered
 from tests.loopback import free_port
@@ -37,24 +38,7 @@ if TYPE_CHECKING:
     from tests.e2e.envoy_gateway.counting import Counting
 
 OVERLAY = MANIFESTS / "overlays" / "kubernetes"
-CHAT = "/v1/chat/completions"
-MODELS = ("simulator", "qwen3", "facebook-opt-125m", "granite-7b")
 _LOOPBACK = "127.0.0.1"
-# What someone may add to a namespace whose routes are allowed, without a policy for it.
-_STRAY_ROUTE = {
-    "apiVersion": "gateway.networking.k8s.io/v1",
-    "kind": "HTTPRoute",
-    "metadata": {"name": "stray", "namespace": "sample-models"},
-    "spec": {
-        "parentRefs": [{"name": "maas-default-gateway", "namespace": "maas"}],
-        "rules": [
-            {
-                "matches": [{"path": {"type": "PathPrefix", "value": "/stray"}}],
-                "backendRefs": [{"name": "qwen3-predictor", "port": 80}],
-            }
-        ],
-    },
-}
 # What policies and models bring that the cluster must know, so that the shipped access rules decide, and what
 # of that the embedded cluster holds already.
 _APPLIED = (
@@ -96,12 +80,6 @@ class Platform:
         return Caller(self.client, (await self.person(*groups).issued())["token"])
 
 
-async def chat(holder: Caller, model: str = "qwen3", **options: Any) -> httpx.Response:
-    headers = options.pop("headers", {})
-    body = {"model": model, "messages": [{"role": "user", "content": "Hello!"}], **options}
-    return await holder.request("POST", CHAT, json=body, headers=headers)
-
-
 @asynccontextmanager
 async def platform(
     program: Path,
@@ -130,7 +108,7 @@ async def platform(
     chain = b"".join(blob.bytes() for blob in server.cert_chain_pems)
     port = free_port()
     documents = standalone(
-        [*shipped, *models, _STRAY_ROUTE],
+        [*shipped, *models, STRAY_ROUTE],
         services=services,
         port=port,
         certificate=chain,

@@ -10,7 +10,8 @@ import pytest
 
 from tests.control_plane.binaries import BUILT
 from tests.e2e.envoy_gateway.counting import Counting, redis_programs
-from tests.e2e.envoy_gateway.platform import OVERLAY, Platform, chat, platform
+from tests.e2e.envoy_gateway.platform import OVERLAY, Platform, platform
+from tests.e2e.inference import chat
 from tests.kustomize import rendered, with_component
 from tests.workspace import Caller, eventually
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import httpx
+
+pytestmark = pytest.mark.xdist_group("envoy-gateway")
 
 T = TypeVar("T")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.envoy_gateway.platform import CHAT, chat
+from tests.e2e.inference import CHAT, chat, error_of, headers_seen_by_the_model, statuses
 from tests.workspace import Caller, eventually
 
 if TYPE_CHECKING:
@@ -16,22 +16,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.envoy_gateway.platform import Platform
 
-
-def error_of(response: httpx.Response) -> dict[str, Any]:
-    assert response.headers["content-type"] == "application/json"
-    error: dict[str, Any] = response.json()["error"]
-    return error
-
-
-def headers_seen_by_the_model(response: httpx.Response) -> dict[str, str]:
-    assert response.status_code == 200, response.text
-    assert response.json()["by"] == "model"
-    seen: list[tuple[str, str]] = response.json()["headers"]
-    return {name: value for name, value in seen}  # noqa: C416  # pairs from JSON are lists
-
-
-async def statuses(holder: Caller, count: int, *models: str) -> list[int]:
-    return [(await chat(holder, models[number % len(models)])).status_code for number in range(count)]
+pytestmark = pytest.mark.xdist_group("envoy-gateway")
 
 
 async def test_from_a_caller_token_to_an_answer_and_back(gateway: Platform) -> None:

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import yaml
 
 from tests.clusters import LIMITS
-from tests.e2e.envoy_gateway.platform import chat
+from tests.e2e.inference import chat
 from tests.policies import OTHERS, numbers_of
 from tests.workspace import eventually
 
 if TYPE_CHECKING:
     from tests.e2e.envoy_gateway.platform import Platform
+
+pytestmark = pytest.mark.xdist_group("envoy-gateway")
 
 NAMES = ("maas-inference", "maas-models")
 (TRAFFIC,) = (resource for resource in LIMITS if resource.kind == "BackendTrafficPolicy")

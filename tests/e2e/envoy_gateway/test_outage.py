@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.envoy_gateway.platform import chat, platform
+from tests.e2e.envoy_gateway.platform import platform
+from tests.e2e.inference import chat
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.xdist_group("envoy-gateway")
 
 
 @pytest.mark.parametrize("away", ["gateway", "qwen3"])

@@ -1,7 +1,7 @@
 """The filters of the shipped EnvoyFilter, run by Envoy in the order in which Istio puts them.
 
-A filter of the test stands in for Kuadrant's, which cannot be had here: it lets everything pass, as alice of
-the tier free, and allows the model that the client asked for.
+A filter of the test stands in for Kuadrant's: it lets everything pass, as alice of the tier free, and allows
+the model that the client asked for.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import yaml
 from app.embedded.gateway.binary import find_envoy
 from tests.control_plane.ports import ReservedPort
 from tests.control_plane.process import Process
+from tests.e2e.istio.envoy_filters import patched
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 MANIFEST = Path(__file__).parents[3] / "manifests" / "policies" / "istio" / "model-selection.yaml"
 HTTP = "type.googleapis.com/envoy.extensions.filters.http"
 MEBIBYTE = 2**20
+# What names a person to some servers, and what does not.
+CLAIMS = ("x_maas_tier", "x-remote-user", "x-auth-request-user", "x-forwarded-user", "x-forwarded-groups")
+NAMES = (*CLAIMS, "x-forwarded-access-token", "x-request-priority")
 STAND_IN = """
 function envoy_on_request(request)
   local headers = request:headers()
@@ -34,29 +38,18 @@ end
 """
 
 
-def patched() -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def filters_and_listener() -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The HTTP filters and the listener's fields, once Istio has applied Kuadrant's patch and then ours."""
-    filters: list[dict[str, Any]] = [
-        {
-            "name": "stand-in",
-            "typed_config": {
-                "@type": f"{HTTP}.lua.v3.Lua",
-                "default_source_code": {"inline_string": STAND_IN},
-            },
+    stand_in = {
+        "name": "stand-in",
+        "typed_config": {
+            "@type": f"{HTTP}.lua.v3.Lua",
+            "default_source_code": {"inline_string": STAND_IN},
         },
-        {"name": "router", "typed_config": {"@type": f"{HTTP}.router.v3.Router"}},
-    ]
-    listener: dict[str, Any] = {}
-    for config in yaml.safe_load(MANIFEST.read_text())["spec"]["configPatches"]:
-        patch = config["patch"]
-        if config["applyTo"] == "LISTENER":
-            listener |= patch["value"]
-        elif patch["operation"] == "INSERT_FIRST":
-            filters.insert(0, patch["value"])
-        else:
-            assert patch["operation"] == "INSERT_BEFORE"
-            filters.insert(-1, patch["value"])
-    return filters, listener
+    }
+    router = {"name": "router", "typed_config": {"@type": f"{HTTP}.router.v3.Router"}}
+    made = patched([yaml.safe_load(MANIFEST.read_text())], first=[stand_in])
+    return [*made.http_filters, router], made.listener
 
 
 def answers(name: str, **match: Any) -> dict[str, Any]:
@@ -67,14 +60,37 @@ def answers(name: str, **match: Any) -> dict[str, Any]:
     return {
         "match": {"prefix": "/", **match},
         "direct_response": {"status": 200, "body": {"inline_string": name}},
-        "response_headers_to_add": [{"header": {"key": "told", "value": told.strip()}}],
+        "response_headers_to_add": [
+            {"header": {"key": "told", "value": told.strip()}},
+            {"header": {"key": "names", "value": " ".join(f"{name}=%REQ({name})%" for name in NAMES)}},
+        ],
+    }
+
+
+def refuses(status: int, text: str, **headers: str) -> dict[str, Any]:
+    """A route that answers as Kuadrant's filter does when it refuses; its path is `/<status>/<text>`."""
+    added = [{"header": {"key": key.replace("_", "-"), "value": value}} for key, value in headers.items()]
+    return {
+        "match": {"safe_regex": {"regex": f".*/{status}/{text}"}},
+        "direct_response": {"status": status, "body": {"inline_string": text}},
+        "response_headers_to_add": added,
     }
 
 
 def bootstrap(port: int) -> dict[str, Any]:
-    filters, listener = patched()
+    filters, listener = filters_and_listener()
     simulator = {"name": "x-maas-model", "string_match": {"exact": "simulator"}}
-    routes = [answers("simulator", prefix="/v1", headers=[simulator]), answers("service")]
+    refusals = [
+        *(
+            refuses(403, wanted, x_maas_status=wanted, x_ext_auth_reason="internal")
+            for wanted in ("401", "503", "403", "200")
+        ),
+        refuses(403, "plain"),
+        refuses(429, "later", x_ratelimit_reset="17"),
+        refuses(429, "soon"),
+        refuses(500, "401", x_maas_status="401"),
+    ]
+    routes = [*refusals, answers("simulator", prefix="/v1", headers=[simulator]), answers("service")]
     manager = {
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3"
         ".HttpConnectionManager",
@@ -180,3 +196,44 @@ async def test_a_prompt_of_five_mebibytes_reaches_its_model(gateway: httpx.Async
 async def test_more_than_the_largest_request_is_refused(gateway: httpx.AsyncClient) -> None:
     answer = await ask(gateway, {"model": "simulator", "prompt": "x" * 11 * MEBIBYTE})
     assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("403/401", 401),
+        ("403/503", 503),
+        ("403/403", 403),
+        ("403/200", 403),
+        ("403/plain", 403),
+        ("500/401", 500),
+    ],
+)
+async def test_a_refusal_gets_the_status_that_the_policy_names(
+    gateway: httpx.AsyncClient, path: str, status: int
+) -> None:
+    answer = await gateway.get(f"/v1/{path}")
+    assert (answer.status_code, answer.text) == (status, path.partition("/")[2])
+    assert not {"x-maas-status", "x-ext-auth-reason"} & answer.headers.keys()
+    assert ("www-authenticate" in answer.headers) == (status == 401)
+    assert answer.headers.get("retry-after") == ("1" if status == 503 else None)
+
+
+@pytest.mark.parametrize(("path", "seconds"), [("429/later", "17"), ("429/soon", "60")])
+async def test_a_spent_limit_is_told_as_every_other_error_is(
+    gateway: httpx.AsyncClient, path: str, seconds: str
+) -> None:
+    inference, issuing = [await gateway.get(f"/{prefix}/{path}") for prefix in ("v1", "maas-api")]
+    for answer in (inference, issuing):
+        assert answer.status_code == 429
+        assert answer.headers["retry-after"] == seconds
+    assert inference.headers["content-type"] == "application/json"
+    assert inference.json()["error"]["code"] == "rate_limit_exceeded"
+    assert issuing.headers["content-type"] == "application/problem+json"
+    assert (issuing.json()["code"], issuing.json()["status"]) == ("rate_limit_exceeded", 429)
+
+
+async def test_what_names_a_person_reaches_no_model(gateway: httpx.AsyncClient) -> None:
+    answer = await ask(gateway, {"model": "other"}, *((name, "root") for name in NAMES))
+    seen = {name for name in NAMES if f"{name}=root" in answer.headers["names"]}
+    assert seen == set(NAMES) - set(CLAIMS)

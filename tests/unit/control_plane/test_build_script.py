@@ -106,8 +106,8 @@ def test_it_builds_the_api_server_with_its_version_and_fetches_the_crds(with_go:
     assert "building kube-apiserver v1." in done.stdout
     assert "-X k8s.io/component-base/version.gitVersion=v1." in with_go.calls.read_text()
     assert (with_go.bin / "kube-apiserver").exists()
-    assert (with_go.bin / "envoy-gateway").exists()
-    assert (with_go.bin / "ratelimit").exists()
+    for program in ("envoy-gateway", "ratelimit", "authorino", "kuadrant-operator", "telemetry-policy"):
+        assert (with_go.bin / program).exists()
     fetched = {file.name for file in (with_go.bin / "crds").rglob("*.yaml")}
     written_here = {file.name for file in (TOOLS / "crds").glob("*.yaml")}
     assert fetched == {"llms.yaml", "models.yaml", "some.yaml", *written_here}
@@ -122,7 +122,16 @@ def test_what_is_up_to_date_is_not_built_again(with_go: Build) -> None:
     assert with_go.calls.read_text() == ""
 
 
-@pytest.mark.parametrize("changed", ["kube-apiserver/go.sum", "envoy-gateway/go.mod", "crds/go.mod"])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "kube-apiserver/go.sum",
+        "envoy-gateway/go.mod",
+        "authorino/go.sum",
+        "kuadrant-operator/go.mod",
+        "crds/go.mod",
+    ],
+)
 def test_a_changed_pin_is_built_anew(with_go: Build, changed: str) -> None:
     with_go.run()
     with_go.calls.write_text("")
