@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# For letting go of the lease. Whoever stands down is about to end, and must not wait for a silent API server.
+_RELEASE_SECONDS = 2.0
+
 
 class LeaderObserver(Protocol):
     """Is told when a replica becomes the leader and when it ceases to be, for metrics."""
@@ -172,7 +175,7 @@ class LeaderElection:
         if not self._claim.may_be_ours:
             return
         try:
-            async with asyncio.timeout(self._retry_seconds):
+            async with asyncio.timeout(_RELEASE_SECONDS):
                 await self._claim.release()
         except (KubeError, TimeoutError) as error:
             logger.warning("the lease %s cannot be released, and runs out: %s", self._name, _told(error))
