@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from app.kube.errors import KubeUnavailableError
+from app.kube.errors import KubeError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
@@ -83,7 +83,7 @@ class ReviewCache(Generic[K, V]):
         that says nothing must not make every request slow.
 
         Raises:
-            KubeUnavailableError: nobody answers, and there is no answer to remember.
+            KubeError: nobody answers, and there is no answer to remember.
         """
         last = self._entries.get(key)
         if last is None or self._clock() - last.asked_at > remember_seconds:
@@ -93,7 +93,7 @@ class ReviewCache(Generic[K, V]):
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 return await self.get(key, ask, seconds=seconds)
-        except (TimeoutError, KubeUnavailableError):
+        except (TimeoutError, KubeError):
             last.spared_until = self._clock() + _GRACE_SECONDS
             return last.value
 
@@ -108,7 +108,8 @@ class ReviewCache(Generic[K, V]):
         asked_at = self._clock()
         try:
             value = await ask()
-        except KubeUnavailableError:
+        except KubeError:
+            # Whatever is wrong, with the service's own credentials perhaps: the question was not answered.
             raise
         except Exception:
             # A refusal takes the place of what was answered before.

@@ -7,7 +7,13 @@ import asyncio
 import pytest
 
 from app.identity.review_cache import ReviewCache
-from app.kube.errors import KubeUnavailableError
+from app.kube.errors import (
+    KubeError,
+    KubeForbiddenError,
+    KubeInvalidError,
+    KubeUnauthorizedError,
+    KubeUnavailableError,
+)
 
 
 class Clock:
@@ -113,6 +119,18 @@ async def test_the_former_answer_stands_while_nobody_answers_but_not_for_ever() 
     clock.now += 1
     with pytest.raises(KubeUnavailableError):
         await cache.get_or_remember("k", away(), remember_seconds=20)
+
+
+@pytest.mark.parametrize("kind", [KubeUnauthorizedError, KubeForbiddenError, KubeInvalidError, KubeError])
+async def test_what_is_wrong_with_the_service_itself_refuses_nobody(kind: type[KubeError]) -> None:
+    clock = Clock()
+    cache = cache_of(clock)
+    await cache.get("k", ready())
+    clock.now += 20
+    refused = ready(error=kind("the service's own credentials"))
+    with pytest.raises(kind):
+        await cache.get("k", refused)
+    assert await cache.get_or_remember("k", refused, remember_seconds=20) == "yes"
 
 
 async def test_who_must_not_remember_is_not_given_what_another_remembered() -> None:
