@@ -29,6 +29,8 @@ T = TypeVar("T")
 
 # A watch that the server ends sooner than this without one event was not a watch that works.
 _SHORTEST_WATCH_SECONDS = 1.0
+# What a `Retry-After` may make a reflector wait for.
+_LONGEST_TOLD_SECONDS = 60.0
 
 
 class Sink(Protocol[T]):
@@ -137,6 +139,7 @@ class Reflector(Generic[T]):
     async def run(self) -> None:
         """List and watch until cancelled."""
         while True:
+            told = 0.0
             try:
                 if self._version is None:
                     await self._list()
@@ -154,6 +157,7 @@ class Reflector(Generic[T]):
                 self._note("error", "%s: %s", self.name, error)
                 if not isinstance(error, KubeUnavailableError):
                     self._version = None
+                told = error.retry_after or 0
             except Exception:
                 # A reflector that ends would freeze every decision made from it.
                 self.connected = False
@@ -162,7 +166,7 @@ class Reflector(Generic[T]):
                 self._version = None
             else:
                 continue
-            await asyncio.sleep(self._backoff.next_seconds())
+            await asyncio.sleep(max(self._backoff.next_seconds(), min(told, _LONGEST_TOLD_SECONDS)))
 
     async def _list(self) -> None:
         self._observe(self.name, "list")
@@ -220,6 +224,11 @@ class Reflector(Generic[T]):
         kind, obj = event["type"], event["object"]
         if kind == "ERROR":
             raise error_for(int(obj.get("code") or 0), obj)
+        version = obj["metadata"]["resourceVersion"]
+        if self._version is not None and int(version) < int(self._version):
+            # An object must not become again what it was before, and something may be missing.
+            before, self._version = self._version, None
+            raise KubeUnavailableError(f"the watch went back from {before} to {version}, listing again")
         if kind == "DELETED":
             self._sink.remove(obj)
         elif kind in ("ADDED", "MODIFIED"):
@@ -228,7 +237,7 @@ class Reflector(Generic[T]):
                 self._sink.put(item)
             else:
                 self._sink.remove(obj)
-        self._in_contact(obj["metadata"]["resourceVersion"])
+        self._in_contact(version)
 
     def _in_contact(self, version: str | None) -> None:
         if version is not None:

@@ -204,6 +204,37 @@ async def test_early_objects_are_there_before_their_list_is_complete_and_none_is
         assert sink.versions == [41, 51]
 
 
+async def test_a_watch_that_goes_back_in_time_is_not_believed(tmp_path: Path) -> None:
+    server = ScriptedApiServer(
+        [a_list("41", "one"), a_list("60", "two")],
+        [stream(event("ADDED", "two", "50"), event("ADDED", "removed-long-ago", "45")), stream()],
+    )
+    async with reflecting(server, tmp_path) as (_, sink):
+        await eventually(lambda: sink.versions == [41, 60])
+        await eventually(lambda: server.watched_from() == ["41", "60"])
+        assert sink.names == {"two"}
+        assert sink.ever == {"one", "two"}
+
+
+async def test_an_event_that_comes_twice_changes_nothing(tmp_path: Path) -> None:
+    twice = event("ADDED", "two", "42")
+    server = ScriptedApiServer([a_list("41", "one")], [stream(twice, twice, event("BOOKMARK", "", "43"))])
+    async with reflecting(server, tmp_path) as (_, sink):
+        await eventually(lambda: sink.names == {"one", "two"})
+        assert sink.versions == [41]
+
+
+async def test_who_is_told_when_to_come_back_does_not_come_back_sooner(tmp_path: Path) -> None:
+    busy = json({"message": "busy"}, 429, **{"Retry-After": "1"})
+    server = ScriptedApiServer([a_list("41", "one")], [busy, stream(event("ADDED", "two", "42"))])
+    async with reflecting(server, tmp_path) as (_, sink):
+        await eventually(server.watched_from)
+        told = time.monotonic()
+        await eventually(lambda: sink.names == {"one", "two"})
+        # Waiting for the condition takes time of its own.
+        assert time.monotonic() - told > 0.9
+
+
 async def test_an_object_that_cannot_be_read_any_more_is_taken_out(tmp_path: Path) -> None:
     server = ScriptedApiServer(
         [a_list("41", "one", "unreadable")],
