@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import aiohttp
 import orjson
 
-from app.kube.errors import KubeError, KubeUnavailableError, error_for
-from app.kube.exec_token import ExecToken
+from app.kube.credentials import credentials_of_kubeconfig, credentials_of_pod
+from app.kube.errors import KubeError, KubeUnauthorizedError, KubeUnavailableError, error_for
 from app.kube.forms import WHOLE
 from app.kube.library import ApiClient, Configuration, config
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import AsyncIterator, Mapping
 
+    from app.kube.credentials import Credentials
     from app.kube.forms import Decode, Form
     from app.kube.resources import Resource
 
@@ -45,12 +46,20 @@ class KubeClient:
     """Calls to one Kubernetes API server.
 
     All methods raise a `KubeError` of the fitting type (`app.kube.errors`) and nothing else of the network.
+    None takes longer than `timeout_seconds` and a moment: only what fails sooner is tried again.
     """
 
     def __init__(
-        self, api: ApiClient, *, timeout_seconds: float, observe: CallObserver, random: random.Random
+        self,
+        api: ApiClient,
+        *,
+        credentials: Credentials | None,
+        timeout_seconds: float,
+        observe: CallObserver,
+        random: random.Random,
     ) -> None:
         self._configuration = api.configuration
+        self._credentials = credentials
         self._rest = api.rest_client
         # `proxy-url` and `tls-server-name` of a kubeconfig, which aiohttp takes with each request.
         self._proxy: str | None = self._rest.proxy
@@ -256,7 +265,7 @@ class KubeClient:
                 status, document = await self._once(method, path, query, headers, body, read=read)
             except KubeError as error:
                 status = error.status
-                if attempt == tries or not isinstance(error, KubeUnavailableError) or error.retry_after:
+                if attempt == tries or not _worth_another_try(error):
                     raise
             else:
                 return document
@@ -266,6 +275,25 @@ class KubeClient:
         raise AssertionError("unreachable")
 
     async def _once(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        headers: dict[str, str],
+        body: JsonObject | None,
+        *,
+        read: Decode,
+    ) -> tuple[int, JsonObject]:
+        try:
+            return await self._exchange(method, path, query, headers, body, read=read)
+        except KubeUnauthorizedError:
+            # Nothing was done, so even what must not be repeated may be sent again.
+            renewed = headers | await self._headers(headers["Accept"], renew=True)
+            if renewed.get("Authorization") == headers.get("Authorization"):
+                raise
+        return await self._exchange(method, path, query, renewed, body, read=read)
+
+    async def _exchange(
         self,
         method: str,
         path: str,
@@ -298,11 +326,13 @@ class KubeClient:
     def _url(self, path: str) -> str:
         return f"{self._configuration.host}{path}"
 
-    async def _headers(self, accept: str) -> dict[str, str]:
+    async def _headers(self, accept: str, *, renew: bool = False) -> dict[str, str]:
         headers = {"Accept": accept}
-        # Runs the refresh hook too: in a pod the token's file is read again every minute.
         try:
             async with asyncio.timeout(self._timeout.total):
+                if renew and self._credentials:
+                    await self._credentials.renew(self._configuration)
+                # Runs the refresh hook too.
                 authorization = await self._configuration.get_api_key_with_prefix("BearerToken")
         except Exception as error:
             # The file is just being replaced, a kubeconfig's plugin failed: it may work the next time.
@@ -330,13 +360,15 @@ async def connect(
         KubeError: no usable configuration was found; the message says what was looked for.
     """
     configuration = Configuration()
+    credentials: Credentials | None
     try:
         if kubeconfig:
             loader = await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
-            if hasattr(loader, "exec_plugin_expiry"):
-                configuration.refresh_api_key_hook = ExecToken(loader).refresh
+            credentials = credentials_of_kubeconfig(loader)
         else:
             config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            credentials = credentials_of_pod()
+        configuration.refresh_api_key_hook = credentials.refresh if credentials else None
         configuration.connection_pool_maxsize = connections
         api = ApiClient(configuration)
     except Exception as error:  # noqa: BLE001  # the library lets through whatever a malformed file makes of it
@@ -348,7 +380,15 @@ async def connect(
         # It quotes whole users, tokens and all, after the file's path.
         what = str(error).partition("/{")[0]
         raise KubeError(f"no usable Kubernetes configuration {where}: {what}") from None
-    return KubeClient(api, timeout_seconds=timeout_seconds, observe=observe, random=random)
+    return KubeClient(
+        api, credentials=credentials, timeout_seconds=timeout_seconds, observe=observe, random=random
+    )
+
+
+def _worth_another_try(error: KubeError) -> bool:
+    """Whether the same may work at once: not for who was told when to come back, or has waited already."""
+    waited = isinstance(error.__cause__, TimeoutError)
+    return isinstance(error, KubeUnavailableError) and not error.retry_after and not waited
 
 
 async def _events(response: aiohttp.ClientResponse, read: Decode) -> AsyncIterator[JsonObject]:

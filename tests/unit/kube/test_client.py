@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json as stdlib_json
 import random
 import time
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 import yaml
+from kubernetes_asyncio.client import Configuration
 from kubernetes_asyncio.config import ConfigException
 from starlette.applications import Starlette
 from starlette.responses import Response
@@ -31,8 +33,9 @@ from app.kube.errors import (
 from app.kube.forms import METADATA
 from app.kube.resources import CONFIG_MAPS, INFERENCE_SERVICES, TOKEN_REVIEWS
 from app.kube.timestamps import timestamp
+from app.kube.token_file import TokenFile
 from app.serving import bind, serving
-from tests.unit.kube.scripted_api_server import json, scripted
+from tests.unit.kube.scripted_api_server import Answering, json, scripted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -53,6 +56,20 @@ class Answers:
         self.requests.append((request.method, request.url.path))
         self.authorization.add(request.headers.get("authorization", ""))
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+class Rotating:
+    """Accepts one token and no other."""
+
+    def __init__(self, accepted: str) -> None:
+        self.accepted = accepted
+        self.created = 0
+
+    async def answer(self, request: Request) -> Response:
+        if request.headers.get("authorization") != f"Bearer {self.accepted}":
+            return json({"reason": "Unauthorized", "message": "Unauthorized"}, 401)
+        self.created += request.method == "POST"
+        return json({"kind": "ConfigMap"})
 
 
 @pytest.mark.parametrize(
@@ -151,6 +168,22 @@ async def test_who_is_told_when_to_come_back_does_not_come_back_sooner(tmp_path:
     assert len(busy.requests) == 1
 
 
+async def test_who_has_waited_as_long_as_one_waits_does_not_wait_again(tmp_path: Path) -> None:
+    class Silent:
+        requests = 0
+
+        async def answer(self, _request: Request) -> Response:
+            self.requests += 1
+            await asyncio.Event().wait()
+            raise AssertionError("unreachable")
+
+    silent = Silent()
+    async with scripted(silent, tmp_path) as client:
+        with pytest.raises(KubeUnavailableError, match="Timeout"):
+            await client.get(CONFIG_MAPS, "x", namespace="maas")
+    assert silent.requests == 1
+
+
 @pytest.mark.parametrize("answer", [Response(b"nonsense"), Response(b"[]"), Response(b"")])
 async def test_an_answer_that_is_no_object_is_no_answer(tmp_path: Path, answer: Response) -> None:
     async with scripted(Answers(answer), tmp_path) as client:
@@ -233,8 +266,8 @@ async def connected(kubeconfig: Path | None) -> AsyncIterator[KubeClient]:
 
 
 @asynccontextmanager
-async def listening(server: Answers, certificate: tuple[Path, Path] | None = None) -> AsyncIterator[int]:
-    app = Starlette(routes=[Route("/{path:path}", server.answer)])
+async def listening(server: Answering, certificate: tuple[Path, Path] | None = None) -> AsyncIterator[int]:
+    app = Starlette(routes=[Route("/{path:path}", server.answer, methods=["GET", "POST"])])
     listener = bind("scripted", "127.0.0.1", 0)
     async with serving((app, listener), shutdown_seconds=0.1, certificate=certificate):
         yield listener.port
@@ -309,6 +342,91 @@ async def test_a_plugin_is_asked_again_before_its_token_expires_and_not_sooner(t
                 await client.get(CONFIG_MAPS, "x", namespace="maas")
             assert server.authorization == {"Bearer long"}
             assert log.read_text().count("run") == 2
+
+
+async def test_a_plugin_is_asked_again_when_its_token_is_not_accepted_but_not_for_every_request(
+    tmp_path: Path,
+) -> None:
+    plugin, log, status = tmp_path / "plugin", tmp_path / "log", tmp_path / "status"
+    plugin.write_text(_PLUGIN.format(log=log, status=status))
+    plugin.chmod(0o755)
+    version = "client.authentication.k8s.io/v1"
+
+    def gives(token: str) -> None:
+        status.write_text(
+            stdlib_json.dumps({"apiVersion": version, "kind": "ExecCredential", "status": {"token": token}})
+        )
+
+    gives("old")
+    server = Rotating("new")
+    async with listening(server) as port:
+        kubeconfig = kubeconfig_of(
+            tmp_path,
+            cluster={"server": f"http://127.0.0.1:{port}"},
+            user={"exec": {"apiVersion": version, "command": str(plugin)}},
+        )
+        async with connected(kubeconfig) as client:
+            gives("new")
+            for _ in range(3):
+                await client.create(CONFIG_MAPS, {}, namespace="maas")
+            server.accepted = "newest"
+            for _ in range(3):
+                with pytest.raises(KubeUnauthorizedError):
+                    await client.get(CONFIG_MAPS, "x", namespace="maas")
+    assert log.read_text().count("run") == 2
+
+
+@pytest.mark.parametrize("relative", [True, False])
+async def test_the_token_file_of_a_kubeconfig_is_read_again_as_soon_as_its_token_is_not_accepted(
+    tmp_path: Path, *, relative: bool
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("old\n")
+    server = Rotating("old")
+    async with listening(server) as port:
+        kubeconfig = kubeconfig_of(
+            tmp_path,
+            cluster={"server": f"http://127.0.0.1:{port}"},
+            user={"tokenFile": file.name if relative else str(file)},
+        )
+        async with connected(kubeconfig) as client:
+            await client.create(CONFIG_MAPS, {}, namespace="maas")
+            file.write_text("new\n")
+            server.accepted = "new"
+            # Also what must not be done twice: it was not done at all.
+            await client.create(CONFIG_MAPS, {}, namespace="maas")
+            assert server.created == 2
+
+            server.accepted = "newest"
+            with pytest.raises(KubeUnauthorizedError):
+                await client.get(CONFIG_MAPS, "x", namespace="maas")
+            file.write_text("")
+            with pytest.raises(KubeUnavailableError, match="credentials"):
+                await client.get(CONFIG_MAPS, "x", namespace="maas")
+            server.accepted = "new"
+            await client.create(CONFIG_MAPS, {}, namespace="maas")
+
+
+async def test_a_token_file_is_read_every_minute_and_may_be_away_for_a_moment(tmp_path: Path) -> None:
+    now = 0.0
+    file, configuration = tmp_path / "token", Configuration()
+    token = TokenFile(file, clock=lambda: now)
+    with pytest.raises(OSError, match="token"):
+        await token.refresh(configuration)
+    now = 60
+    file.write_text("one")
+    await token.refresh(configuration)
+    file.write_text("two")
+    now = 119
+    await token.refresh(configuration)
+    assert configuration.api_key["BearerToken"] == "Bearer one"
+    now = 120
+    await token.refresh(configuration)
+    assert configuration.api_key["BearerToken"] == "Bearer two"
+    file.unlink()
+    now = 180
+    await token.refresh(configuration)
+    assert configuration.api_key["BearerToken"] == "Bearer two"
 
 
 async def test_a_plugin_that_fails_later_makes_the_api_unavailable_and_nothing_worse(tmp_path: Path) -> None:
