@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.clusters import RealCluster
+from tests.clusters import DoubleCluster, RealCluster
 from tests.control_plane import (
     GROUP_CRD,
     LIMIT_CRDS,
@@ -18,9 +18,12 @@ from tests.control_plane import (
     find_binaries,
     missing_tools,
 )
+from tests.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from tests.clusters import TestCluster
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -59,3 +62,25 @@ async def real_cluster(control_plane: ControlPlane) -> AsyncIterator[RealCluster
     await made.start()
     yield made
     await made.stop()
+
+
+@pytest.fixture(scope="session")
+async def double_cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TestCluster]:
+    made = DoubleCluster(tmp_path_factory.mktemp("double"))
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture(scope="session", params=["double", pytest.param("real", marks=pytest.mark.cluster)])
+def cluster(request: pytest.FixtureRequest) -> TestCluster:
+    chosen: TestCluster = request.getfixturevalue(f"{request.param}_cluster")
+    return chosen
+
+
+@pytest.fixture
+async def workspace(cluster: TestCluster) -> AsyncIterator[Workspace]:
+    made = Workspace(cluster)
+    await made.open()
+    yield made
+    await made.close()

@@ -288,10 +288,26 @@ class Replica:
 
 
 @asynccontextmanager
-async def replica(workspace: Workspace, *, synced: bool = True, **settings: Any) -> AsyncIterator[Replica]:
-    """Run a service in a workspace, as the ServiceAccount that is shipped; `synced` if it is to be ready."""
-    kubeconfig = await workspace.service_kubeconfig()
-    chosen = Settings(namespace=workspace.namespace, kubeconfig=str(kubeconfig), **settings)
+async def replica(
+    workspace: Workspace,
+    *,
+    synced: bool = True,
+    through: Callable[[Path], Path | None] | None = None,
+    **settings: Any,
+) -> AsyncIterator[Replica]:
+    """Run a service in a workspace, as the ServiceAccount that is shipped.
+
+    Args:
+        workspace: where.
+        synced: whether it is to be ready.
+        through: makes another kubeconfig of the one that leads straight to the cluster; None is for a pod.
+        settings: groups of settings.
+    """
+    direct = await workspace.service_kubeconfig()
+    kubeconfig = through(direct) if through else direct
+    chosen = Settings(
+        namespace=workspace.namespace, kubeconfig=str(kubeconfig) if kubeconfig else None, **settings
+    )
     public, gateway = bind("public", "127.0.0.1", 0), bind("gateway", "127.0.0.1", 0)
     async with (
         running(chosen) as service,

@@ -6,35 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.clusters import DoubleCluster
 from tests.workspace import Replica, Workspace, replica
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from tests.clusters import TestCluster
-
-
-@pytest.fixture(scope="session")
-async def double_cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TestCluster]:
-    made = DoubleCluster(tmp_path_factory.mktemp("double"))
-    await made.start()
-    yield made
-    await made.stop()
-
-
-@pytest.fixture(scope="session", params=["double", pytest.param("real", marks=pytest.mark.cluster)])
-def cluster(request: pytest.FixtureRequest) -> TestCluster:
-    chosen: TestCluster = request.getfixturevalue(f"{request.param}_cluster")
-    return chosen
-
-
-@pytest.fixture
-async def workspace(cluster: TestCluster) -> AsyncIterator[Workspace]:
-    made = Workspace(cluster)
-    await made.open()
-    yield made
-    await made.close()
 
 
 @pytest.fixture
