@@ -36,7 +36,8 @@ class Revoker:
         """Revoke one token; one that is already gone is revoked too.
 
         Raises:
-            KubeError: the API server refused, or is away; the token is as live as before.
+            KubeError: the API server refused: the token is as live as before. Or it gave no answer: then it
+                may have been revoked all the same, of which the watch tells. Either way it can be repeated.
         """
         # Not found: someone was faster. Conflict: the name is another ServiceAccount's by now.
         with suppress(KubeNotFoundError, KubeConflictError):
