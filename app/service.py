@@ -137,7 +137,6 @@ def build(
         *,
         namespace: str | None = None,
         form: Form = WHOLE,
-        early: bool = False,
         **selectors: str,
     ) -> Reflector[Any]:
         return Reflector(
@@ -146,7 +145,7 @@ def build(
             sink,
             namespace=namespace,
             selectors=selectors,
-            listing=Listing(kube.page_size, form, early),
+            listing=Listing(kube.page_size, form),
             backoff=Backoff(random),
             clock=clock,
             observe=metrics.observe_reflector,
@@ -155,13 +154,11 @@ def build(
         )
 
     mapping = f"metadata.name={settings.tiers.config_map}"
-    # There may be a hundred thousand of them.
     of_tokens = reflector(
         SERVICE_ACCOUNTS,
         inventory,
         namespace=namespace,
         form=METADATA,
-        early=True,
         labelSelector=SELECTOR,
     )
     of_mapping = reflector(CONFIG_MAPS, tiers, namespace=namespace, fieldSelector=mapping)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from app.kube.errors import KubeError, KubeGoneError, KubeNotFoundError, KubeUnavailableError, error_for
 from app.kube.forms import WHOLE
@@ -49,6 +49,18 @@ class Sink(Protocol[T]):
         """This object is gone; `obj` is its last state."""
 
 
+@runtime_checkable
+class EarlySink(Sink[T], Protocol[T]):
+    """A sink that is put each object when its page comes, and not all of them when the list is complete.
+
+    For lists so long that taking them in at once would hold up everything else. It has to tell older states
+    from newer ones by itself.
+    """
+
+    def retain(self, uids: set[str], resource_version: int) -> None:
+        """These are all there are, as of `resource_version`; each of them was put before."""
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """How the objects of a resource are read.
@@ -56,14 +68,10 @@ class Listing:
     Attributes:
         page_size: objects asked for in one page of a list.
         form: whole, or their metadata alone.
-        early: put each object into the sink when its page comes, not all of them when the list is complete:
-            for lists so long that taking them in at once would hold up everything else. The sink has to tell
-            older states from newer ones by itself.
     """
 
     page_size: int = 500
     form: Form = WHOLE
-    early: bool = False
 
 
 _AS_IT_IS = Listing()
@@ -103,6 +111,7 @@ class Reflector(Generic[T]):
         self._client = client
         self._resource = resource
         self._sink = sink
+        self._early = sink if isinstance(sink, EarlySink) else None
         self._backoff = backoff
         self._clock = clock
         self._observe = observe
@@ -173,21 +182,29 @@ class Reflector(Generic[T]):
         started = self._clock()
         query = {**self._selectors, "limit": str(self._listing.page_size)}
         items: list[T] = []
+        uids: set[str] = set()
         while True:
             page = await self._client.list(
                 self._resource, namespace=self._namespace, query=query, form=self._listing.form
             )
-            found = [item for obj in page.get("items") or () if (item := self._sink.decode(obj)) is not None]
-            items += found
-            for item in found if self._listing.early else ():
-                self._sink.put(item)
+            for obj in page.get("items") or ():
+                if (item := self._sink.decode(obj)) is None:
+                    continue
+                if self._early is not None:
+                    self._early.put(item)
+                    uids.add(obj["metadata"]["uid"])
+                else:
+                    items.append(item)
             metadata = page["metadata"]
             if not (token := metadata.get("continue")):
                 break
             query["continue"] = token
         version = metadata["resourceVersion"]
-        self._sink.replace(items, int(version))
-        logger.info("%s: listed %d in %.2f s", self.name, len(items), self._clock() - started)
+        if self._early is not None:
+            self._early.retain(uids, int(version))
+        else:
+            self._sink.replace(items, int(version))
+        logger.info("%s: listed %d in %.2f s", self.name, len(items) + len(uids), self._clock() - started)
         self.absent = False
         self._in_contact(version)
         self._synced.set()

@@ -119,16 +119,18 @@ class Inventory:
 
     def replace(self, items: Sequence[MaasToken], resource_version: int) -> None:
         """Make the index equal to a complete list."""
+        for token in items:
+            self._put(token)
+        self.retain({token.uid for token in items}, resource_version)
+
+    def retain(self, uids: set[str], resource_version: int) -> None:
+        """Keep what a complete list has shown, each of which was put before, and nothing else."""
         self._by_age.forget()
-        for uid in self._by_uid.keys() - {token.uid for token in items}:
+        # In one step, so it has to be a short one: there may be a hundred thousand.
+        for uid in self._by_uid.keys() - uids:
             # What was created after the list was taken cannot be in it.
             if self._by_uid[uid].resource_version <= resource_version:
                 self._drop(uid)
-        known = self._by_uid
-        for token in items:
-            # Only what `decode` did not find as it was.
-            if known.get(token.uid) is not token:
-                self._put(token)
         for notify in self._subscribers:
             notify(None)
 

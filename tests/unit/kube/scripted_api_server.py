@@ -55,7 +55,7 @@ class ScriptedApiServer:
 
 
 def a_list(version: str, *names: str, **metadata: Any) -> Response:
-    items = [{"metadata": {"name": name, "resourceVersion": version}} for name in names]
+    items = [{"metadata": {"name": name, "uid": f"uid-{name}", "resourceVersion": version}} for name in names]
     return json({"kind": "List", "metadata": {"resourceVersion": version, **metadata}, "items": items})
 
 

@@ -12,7 +12,7 @@ import pytest
 from starlette.responses import Response
 
 from app.kube.backoff import Backoff
-from app.kube.reflector import Listing, Reflector
+from app.kube.reflector import Reflector
 from app.kube.resources import CONFIG_MAPS, INFERENCE_SERVICES, Resource
 from tests.unit.kube.scripted_api_server import (
     ScriptedApiServer,
@@ -58,10 +58,15 @@ class Names:
 
 @asynccontextmanager
 async def reflecting(
-    server: ScriptedApiServer, directory: Path, *, resource: Resource = CONFIG_MAPS, **options: Any
+    server: ScriptedApiServer,
+    directory: Path,
+    *,
+    resource: Resource = CONFIG_MAPS,
+    sink: Names | None = None,
+    **options: Any,
 ) -> AsyncIterator[tuple[Reflector[str], Names]]:
     async with scripted(server, directory) as client:
-        sink = Names()
+        sink = sink or Names()
         reflector = Reflector(
             client,
             resource,
@@ -177,6 +182,22 @@ async def test_whatever_a_list_says_the_reflector_goes_on(tmp_path: Path, answer
         assert sink.names == {"one"}
 
 
+class EarlyNames(Names):
+    """A sink that gets objects early, and notes what it held after each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[set[str]] = []
+
+    def put(self, item: str) -> None:
+        super().put(item)
+        self.seen.append(set(self.names))
+
+    def retain(self, uids: set[str], resource_version: int) -> None:
+        self.names &= {uid.removeprefix("uid-") for uid in uids}
+        self.versions.append(resource_version)
+
+
 async def test_early_objects_are_there_before_their_list_is_complete_and_none_is_gone_until_then(
     tmp_path: Path,
 ) -> None:
@@ -185,21 +206,14 @@ async def test_early_objects_are_there_before_their_list_is_complete_and_none_is
         [
             a_list("41", "one", "two"),
             *(a_list("50", "three", **{"continue": "more"}), failing, failing),
-            a_list("51", "three"),
+            a_list("51", "three", "unreadable"),
         ],
         [gone(), stream()],
     )
-    seen: list[set[str]] = []
-    async with reflecting(server, tmp_path, listing=Listing(early=True)) as (_, sink):
-        put = sink.put
-
-        def noted(item: str) -> None:
-            put(item)
-            seen.append(set(sink.names))
-
-        sink.put = noted  # type: ignore[method-assign]
+    sink = EarlyNames()
+    async with reflecting(server, tmp_path, sink=sink):
         await eventually(lambda: len(sink.versions) == 2)
-        assert {"one", "two", "three"} in seen
+        assert {"one", "two", "three"} in sink.seen
         assert sink.names == {"three"}
         assert sink.versions == [41, 51]
 

@@ -85,12 +85,14 @@ async def test_neither_the_first_nor_a_new_list_of_20_000_tokens_holds_up_the_lo
             clock=time.monotonic,
             observe=lambda *_: None,
             namespace="maas",
-            listing=Listing(PAGE, METADATA, early=True),
+            listing=Listing(PAGE, METADATA),
         )
         # The collector would look at everything that the tests have left behind.
         gc.disable()
         tasks = [asyncio.create_task(reflector.run()), asyncio.create_task(turns.watch())]
         try:
+            await eventually(lambda: 0 < len(inventory) < TOKENS, seconds=60)
+            assert not reflector.synced
             await eventually(lambda: len(lists) == 2, seconds=60)
         finally:
             gc.enable()
