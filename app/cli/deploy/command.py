@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvloop
 from rich.console import Console
 
 from app.cli.connection import Context, Kubeconfig, connect
@@ -110,7 +110,7 @@ def _run(runner: Runner, kubectl: Kubectl, chosen: tuple[Phase, ...], progress: 
     """Run it, say what went wrong, and return the exit code."""
     display = Display(progress, dry_run=False)
     try:
-        stopped_by = uvloop.run(until_stopped(runner.run(chosen)))
+        stopped_by = asyncio.run(until_stopped(runner.run(chosen)))
     except TimedOutError as error:
         display.timed_out(error, kubectl)
         return _TIMED_OUT

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-import uvloop
 from rich.console import Console
 
 from app.cli.connection import Context, Kubeconfig, connect
@@ -77,7 +77,7 @@ def check(
         return
     kubectl = connect("tiers check", kubeconfig, context)
     try:
-        uvloop.run(_compare(kubectl, settings, mapping, console))
+        asyncio.run(_compare(kubectl, settings, mapping, console))
     except KubectlError as error:
         _fail("check", str(error))
 
@@ -96,15 +96,15 @@ def show(
     kubectl = connect("tiers show", kubeconfig, context)
     console = Console(highlight=False)
     try:
-        mapping = uvloop.run(_mapping(kubectl, settings))
+        mapping = asyncio.run(_mapping(kubectl, settings))
         if user is None and not group:
-            found = uvloop.run(owners(kubectl, settings.namespace))
+            found = asyncio.run(owners(kubectl, settings.namespace))
             console.print(tier_table(mapping, _by_tier(mapping, found)))
             for owner in found:
                 if mapping.tier_of(owner.groups) is None:
                     console.print(f"[yellow]warning:[/] {owner.name} holds tokens and has no tier")
             return
-        sources = uvloop.run(_sources(kubectl, settings, user, group or []))
+        sources = asyncio.run(_sources(kubectl, settings, user, group or []))
     except KubectlError as error:
         _fail("show", str(error))
     console.print(reason_table(mapping, sources))

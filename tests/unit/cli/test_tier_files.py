@@ -64,10 +64,11 @@ def test_the_shipped_mapping_is_good() -> None:
 def test_what_is_wrong_is_told_with_its_place_in_the_file() -> None:
     bad = "tiers:\n  free:\n    groups: [42]\n    rateLimit: {requestsPerMinute: 10}\n"
 
-    assert problems(bad) == [
+    (told,) = problems(bad)
+    assert told == (
         "mine.yaml:3:14: tiers.free.groups[0]: expected text, found the number 42;"
         " put it in quotes if it is meant"
-    ]
+    )
     for indent in (4, 6):
         (line,) = problems(config_map("mapping.yaml", bad, indent=indent))
         row, column = (int(number) for number in line.split(":")[1:3])
