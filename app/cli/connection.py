@@ -11,11 +11,20 @@ from app.cli.kubectl import Kubectl, ProgramMissingError
 
 Kubeconfig = Annotated[
     Path | None,
-    typer.Option(help="The kubeconfig to use, in place of KUBECONFIG or ~/.kube/config.", dir_okay=False),
+    typer.Option(
+        help="The kubeconfig to use, in place of KUBECONFIG or ~/.kube/config.", exists=True, dir_okay=False
+    ),
 ]
 Context = Annotated[
     str | None, typer.Option(help="A context of the kubeconfig, in place of its current one.")
 ]
+
+Namespace = Annotated[
+    str, typer.Option("--namespace", "-n", envvar="MAAS_NAMESPACE", help="Namespace of the platform.")
+]
+GatewayName = Annotated[str, typer.Option(help="Name of the platform's Gateway.")]
+DEFAULT_NAMESPACE = "maas"
+DEFAULT_GATEWAY = "maas-default-gateway"
 
 
 def connect(command: str, kubeconfig: Path | None, context: str | None) -> Kubectl:
@@ -27,12 +36,8 @@ def connect(command: str, kubeconfig: Path | None, context: str | None) -> Kubec
         context: as given, or None.
 
     Raises:
-        typer.Exit: when it has said that neither `oc` nor `kubectl` is installed (code 1), or that the
-            kubeconfig does not exist (code 2).
+        typer.Exit: code 1, when it has said that neither `oc` nor `kubectl` is installed.
     """
-    if kubeconfig is not None and not kubeconfig.is_file():
-        typer.echo(f"maasctl {command}: there is no file {kubeconfig}", err=True)
-        raise typer.Exit(2)
     try:
         return Kubectl.find(kubeconfig=str(kubeconfig) if kubeconfig else None, context=context)
     except ProgramMissingError as error:

@@ -29,12 +29,12 @@ async def caller_token(kubeconfig: Path | None, context: str | None) -> str:
             client_configuration=configuration,
         )
     except (ConfigException, OSError) as error:
-        raise NoCallerTokenError(f"{error}; log in with `oc login`, or give --token") from None
+        raise NoCallerTokenError(f"{error}; log in with `oc login`, or give --token-file") from None
     bearer = str(configuration.api_key.get("BearerToken", ""))
     token = bearer.removeprefix("Bearer ").strip()
     if not token:
         raise NoCallerTokenError(
-            "the kubeconfig has no token (a client certificate is none): log in with `oc login`, or give"
-            " --token, such as --token $(kubectl create token NAME)"
+            "the kubeconfig has no token (a client certificate is none): log in with `oc login`, or give one:"
+            " export MAAS_CALLER_TOKEN=$(kubectl create token NAME)"
         )
     return token

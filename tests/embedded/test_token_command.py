@@ -21,7 +21,7 @@ class Token:
         self._ca = str(platform.state_dir.absolute() / "gateway" / "certificates" / "ca.pem")
 
     async def __call__(self, *arguments: str, trusted: bool = True) -> tuple[int, str, str]:
-        trust = (f"--ca={self._ca}",) if trusted else ()
+        trust = (f"--cacert={self._ca}",) if trusted else ()
         async with maasctl("token", *arguments, *trust, env=self._env) as running:
             code = await running.ended(seconds=60)
         assert "Traceback" not in running.errors
@@ -46,7 +46,7 @@ def write_kubeconfig(directory: Path, user: dict[str, Any]) -> Path:
 async def test_a_token_is_all_that_is_printed_and_works_until_it_is_revoked(
     platform: Up, newcomer: Newcomer, tmp_path: Path
 ) -> None:
-    token = Token(platform, tmp_path, TOKEN=newcomer.token)
+    token = Token(platform, tmp_path, MAAS_CALLER_TOKEN=newcomer.token)
 
     code, output, errors = await token("get", "--name=laptop", "--expiration=1h")
 
@@ -73,7 +73,7 @@ async def test_all_tokens_are_listed_over_pages_and_revoked_at_once(
 ) -> None:
     person = platform.person(newcomer.token)
     ids = [(await person.issued())["id"] for _ in range(3)]
-    token = Token(platform, tmp_path, TOKEN=newcomer.token)
+    token = Token(platform, tmp_path, MAAS_CALLER_TOKEN=newcomer.token)
 
     _, output, _ = await token("list")
     assert output.split() == ids
@@ -112,11 +112,11 @@ async def test_a_program_that_gives_the_token_is_run(
 async def test_what_is_refused_is_told_in_the_words_of_the_service(
     platform: Up, newcomer: Newcomer, tmp_path: Path
 ) -> None:
-    code, output, errors = await Token(platform, tmp_path, TOKEN="made-up")("get")
+    code, output, errors = await Token(platform, tmp_path, MAAS_CALLER_TOKEN="made-up")("get")
     assert (code, output) == (1, "")
     assert "(invalid_token)" in errors
     assert "made-up" not in errors
-    token = Token(platform, tmp_path, TOKEN=newcomer.token)
+    token = Token(platform, tmp_path, MAAS_CALLER_TOKEN=newcomer.token)
     assert "(expiration_out_of_range)" in (await token("get", "--expiration=1s"))[2]
     assert "(token_not_found)" in (await token("revoke", "nobody-sa-1"))[2]
     assert "is no id of a token" in (await token("revoke", "../admin/tokens"))[2]
@@ -127,19 +127,20 @@ async def test_what_is_refused_is_told_in_the_words_of_the_service(
 async def test_a_certificate_that_is_not_trusted_is_told_with_what_to_do(
     platform: Up, newcomer: Newcomer, tmp_path: Path
 ) -> None:
-    token = Token(platform, tmp_path, TOKEN=newcomer.token)
+    token = Token(platform, tmp_path, MAAS_CALLER_TOKEN=newcomer.token)
     code, _, errors = await token("get", trusted=False)
     assert code == 1
-    assert "give its CA with --ca FILE" in errors
+    assert "give its CA with --cacert FILE" in errors
     assert (await token("get", "--insecure", trusted=False))[0] == 0
 
 
 async def test_without_a_token_or_a_gateway_it_is_told_what_is_missing(platform: Up, tmp_path: Path) -> None:
     code, _, errors = await Token(platform, tmp_path)("get")
     assert code == 1
-    assert "give --token" in errors
+    assert "log in with `oc login`, or give" in errors
     async with maasctl(
-        *("token", "get"), env=environment(HOME=str(tmp_path), TOKEN="x", KUBECONFIG=str(platform.kubeconfig))
+        *("token", "get"),
+        env=environment(HOME=str(tmp_path), MAAS_CALLER_TOKEN="x", KUBECONFIG=str(platform.kubeconfig)),
     ) as running:
         assert await running.ended(seconds=60) == 1
     assert "give --gateway HOST, or set GATEWAY_URL" in running.errors

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from app.cli.conditions import title
 from app.cli.deploy.discovery import existing, kinds, namespaces, unserved
 from app.cli.deploy.errors import ConflictingOwnersError
-from app.cli.deploy.readiness import key, title
+from app.cli.deploy.readiness import key
 from app.cli.kubectl import FIELD_MANAGER, ConflictError
 
 if TYPE_CHECKING:

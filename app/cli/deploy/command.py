@@ -15,11 +15,12 @@ from app.cli.deploy.display import Display, phase_table, summary
 from app.cli.deploy.errors import ChoiceError, DeployError, TimedOutError
 from app.cli.deploy.phases import DEFAULT_MODELS, Overlay, Phase, Serving, choose, phases
 from app.cli.deploy.runner import Options, Outcome, Runner
+from app.cli.interruption import exit_code
 from app.cli.kubectl import Kubectl, KubectlError, UnreachableError
 from app.serving import until_stopped
 from app.tokens.duration import DurationError, parse_duration
 
-_FAILED, _USAGE, _TIMED_OUT, _INTERRUPTED = 1, 2, 3, 130
+_FAILED, _USAGE, _TIMED_OUT = 1, 2, 3
 
 
 def deploy(
@@ -69,7 +70,8 @@ def deploy(
 
     Try it first: maasctl deploy --overlay openshift --dry-run
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 something was not ready in time, 130 interrupted.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 something was not ready in time,
+    130 or 143 interrupted.
     """
     models = tuple(dict.fromkeys(model or DEFAULT_MODELS))
     try:
@@ -125,7 +127,7 @@ def _run(runner: Runner, kubectl: Kubectl, chosen: tuple[Phase, ...], progress: 
         return _FAILED
     if stopped_by is not None:
         display.fail("interrupted; run the same command again to go on from here")
-        return _INTERRUPTED
+        return exit_code(stopped_by)
     return 0
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
+from app.cli.conditions import title
 from app.cli.deploy.changes import Effect
-from app.cli.deploy.readiness import title
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

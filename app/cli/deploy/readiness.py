@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from app.cli.conditions import find, title
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -40,12 +42,6 @@ def key(document: Document) -> Key:
     metadata = document["metadata"]
     group = document["apiVersion"].rpartition("/")[0]
     return group, document["kind"], metadata.get("namespace", ""), metadata["name"]
-
-
-def title(document: Document) -> str:
-    """An object in words: `Gateway maas/maas-default-gateway`."""
-    _, kind, namespace, name = key(document)
-    return f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"
 
 
 def is_waited_for(document: Document) -> bool:
@@ -100,7 +96,7 @@ def csv_of(subscription: Document | None) -> Document | None:
 
 
 def _condition(conditions: Iterable[Document], type_: str) -> Document:
-    return next((item for item in conditions if item.get("type") == type_), {})
+    return find(conditions, type_) or {}
 
 
 def _say(condition: Document, type_: str) -> str | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from app.cli.conditions import title
 from app.cli.deploy import changes, discovery, manifests, prerequisites, readiness
 from app.cli.deploy.errors import DeployError, TimedOutError
 from app.cli.deploy.readiness import Pending
@@ -193,7 +194,7 @@ class Runner:
         found = await discovery.subscriptions(self._kubectl)
         remaining, instead = discovery.without_duplicates(documents, found)
         for subscription in instead:
-            what = f"{subscription['spec']['name']} is installed already, by {readiness.title(subscription)}"
+            what = f"{subscription['spec']['name']} is installed already, by {title(subscription)}"
             self._display.say(f"{what}: left as it is")
         return remaining, instead
 

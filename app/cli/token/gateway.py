@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import re
-import ssl
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from app.cli.kubectl import KubectlError
+from app.cli.gateway.options import trust
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from app.cli.kubectl import Kubectl
-
 _SECONDS = 30.0
-_GATEWAY = "maas-default-gateway"
 # The name of a ServiceAccount, and nothing that a path could take for something else.
 _TOKEN_ID = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}")
 
@@ -26,52 +22,35 @@ class GatewayCallError(Exception):
     """The service cannot be reached, or refuses; `str()` says why."""
 
 
-async def find_gateway(kubectl: Kubectl, namespace: str) -> str:
-    """Where the gateway is: the host of its Route, else the address of the Gateway.
-
-    Raises:
-        GatewayCallError: the cluster does not say.
-    """
-    for resource, path in (
-        ("routes.route.openshift.io", ("spec", "host")),
-        ("gateways.gateway.networking.k8s.io", ("status", "addresses", 0, "value")),
-    ):
-        try:
-            found: Any = await kubectl.json("get", resource, _GATEWAY, f"--namespace={namespace}")
-            for step in path:
-                found = found[step]
-        except (KubectlError, KeyError, IndexError, TypeError):
-            continue
-        if found:
-            return str(found)
-    raise GatewayCallError(
-        f"where the gateway is cannot be read from the cluster (Route or Gateway {namespace}/{_GATEWAY});"
-        " give --gateway HOST, or set GATEWAY_URL"
-    )
-
-
 class Gateway:
     """Calls of /maas-api with a caller token.
 
     Args:
-        address: host, host and port, or a whole URL.
+        url: of the gateway.
         token: the caller token.
-        ca: file with the CA that signed the gateway's certificate; None takes those the system trusts.
+        cacert: file with the CA that signed the gateway's certificate; None takes those the system trusts.
         insecure: whether any certificate will do.
+
+    Raises:
+        GatewayCallError: the address, the token or the file is none.
     """
 
-    def __init__(self, address: str, token: str, *, ca: Path | None, insecure: bool) -> None:
-        url = address if "://" in address else f"https://{address}"
+    def __init__(self, url: str, token: str, *, cacert: Path | None, insecure: bool) -> None:
         try:
-            verify = not insecure if ca is None else ssl.create_default_context(cafile=str(ca))
+            verify = trust(cacert, insecure=insecure)
+        except OSError as error:
+            raise GatewayCallError(f"{cacert} cannot be used: {error}") from None
+        try:
             self._client = httpx.Client(
-                base_url=f"{url.rstrip('/')}/maas-api",
+                base_url=f"{url}/maas-api",
                 headers={"Authorization": f"Bearer {token}"},
                 verify=verify,
                 timeout=_SECONDS,
             )
-        except (httpx.InvalidURL, ValueError, OSError) as error:
-            raise GatewayCallError(f"{address}: {error}") from None
+        except httpx.InvalidURL as error:
+            raise GatewayCallError(f"{url}: {error}") from None
+        except UnicodeEncodeError:
+            raise GatewayCallError("the caller token has characters that no token has") from None
         self._url = url
 
     def close(self) -> None:
@@ -125,7 +104,7 @@ class Gateway:
         except httpx.HTTPError as error:
             hint = ""
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                hint = "; give its CA with --ca FILE, or --insecure if you trust the network"
+                hint = "; give its CA with --cacert FILE, or --insecure if you trust the network"
             raise GatewayCallError(f"{self._url} cannot be reached: {error}{hint}") from None
         try:
             document = response.json() if response.content else {}
