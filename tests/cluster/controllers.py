@@ -81,6 +81,7 @@ READY: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "cert-manager.io/v1/certificates": _conditions("Ready"),
     "kuadrant.io/v1beta1/kuadrants": _conditions("Ready"),
     "operator.authorino.kuadrant.io/v1beta1/authorinos": _conditions("Ready"),
+    "limitador.kuadrant.io/v1alpha1/limitadors": _conditions("Ready"),
     **dict.fromkeys(KUADRANT_POLICIES.split(), _conditions("Accepted", "Enforced")),
     "extensions.kuadrant.io/v1alpha1/telemetrypolicies": _conditions("Accepted", "Enforced"),
     "datasciencecluster.opendatahub.io/v2/datascienceclusters": _conditions("Ready"),

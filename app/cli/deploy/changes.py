@@ -7,15 +7,18 @@ nothing, and what others have added stays.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.cli.conditions import title
 from app.cli.deploy.discovery import existing, kinds, namespaces, unserved
 from app.cli.deploy.errors import ConflictingOwnersError
 from app.cli.deploy.readiness import key
 from app.cli.kubectl import FIELD_MANAGER, ConflictError
+from app.limits.fields import owners, without
+from app.reconcilers.policy_writer import FIELD_MANAGER as SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,8 +28,6 @@ if TYPE_CHECKING:
 
 MAPPING = "tier-to-group-mapping"
 
-# The service's own field managers start with this.
-_SERVICE = "maas-api"
 # What `kubectl apply` calls itself, of either side, and so does `oc apply`.
 _BY_HAND = frozenset({"kubectl-client-side-apply", "kubectl", "oc"})
 # What the API server writes itself.
@@ -64,9 +65,9 @@ async def apply(
     """Apply objects, and tell what that changed, or would change.
 
     What was applied by hand before is taken over. Two things stay as they are once they were changed in the
-    cluster, unless `force_conflicts` is given: the tier mapping, which is the operators' own, and what the
-    service itself keeps up to date. A dry run leaves out what only an earlier phase makes possible: objects
-    of kinds and in namespaces that are not there yet.
+    cluster, unless `force_conflicts` is given: the tier mapping, which is the operators' own, and the limits
+    that the service keeps equal to it. A dry run leaves out what only an earlier phase makes possible:
+    objects of kinds and in namespaces that are not there yet.
 
     Raises:
         ConflictingOwnersError: fields belong to somebody else. Everything else was applied.
@@ -120,27 +121,17 @@ async def _unchecked(kubectl: Kubectl, documents: Sequence[Document]) -> dict[Ke
 
 
 def _kept(documents: Sequence[Document], live: Mapping[Key, Document]) -> dict[Key, Change]:
+    """The tier mapping, where somebody has changed it in the cluster."""
     aside = {}
     for document in documents:
         found = live.get(key(document))
-        if found is not None and (owner := _keeper(document, found)):
-            why = f"{owner} has changed it since; --force-conflicts overwrites that"
+        if found is None or document["kind"] != "ConfigMap" or document["metadata"]["name"] != MAPPING:
+            continue
+        others = owners(found, "data") - {FIELD_MANAGER}
+        if others and document.get("data") != found.get("data"):
+            why = f"{min(others)} has changed it since; --force-conflicts overwrites that"
             aside[key(document)] = Change(document, Effect.KEPT, why)
     return aside
-
-
-def _keeper(document: Document, live: Document) -> str:
-    """Who has changed an object that is to be left alone then."""
-    if document["kind"] == "ConfigMap" and document["metadata"]["name"] == MAPPING:
-        others = _owners(live, "f:data") - {FIELD_MANAGER}
-        differs = document.get("data") != live.get("data")
-        return min(others) if differs and others else ""
-    return min((owner for owner in _owners(live, "f:spec") if owner.startswith(_SERVICE)), default="")
-
-
-def _owners(live: Document, field: str) -> set[str]:
-    entries: list[dict[str, Any]] = live["metadata"].get("managedFields", [])
-    return {entry.get("manager", "") for entry in entries if field in entry.get("fieldsV1", {})}
 
 
 async def _one_by_one(kubectl: Kubectl, documents: Sequence[Document], *, dry_run: bool) -> list[Document]:
@@ -155,11 +146,14 @@ async def _one_by_one(kubectl: Kubectl, documents: Sequence[Document], *, dry_ru
     for document in documents:
         try:
             applied += await kubectl.apply([document], dry_run=dry_run)
-        except ConflictError as conflict:
-            if set(re.findall(r'conflicts? with "([^"]+)"', str(conflict))) <= _BY_HAND:
-                applied += await kubectl.apply([document], dry_run=dry_run, force_conflicts=True)
-            else:
-                refused.append(f"  {title(document)}: {_reason(conflict)}")
+        except ConflictError as error:
+            conflicts = _conflicts(error)
+            if others := conflicts.keys() - _BY_HAND - {SERVICE}:
+                said = "; ".join(f"{owner} has set {', '.join(conflicts[owner])}" for owner in sorted(others))
+                refused.append(f"  {title(document)}: {said}")
+                continue
+            rest = without(document, set(conflicts[SERVICE]))
+            applied += await kubectl.apply([rest], dry_run=dry_run, force_conflicts=True)
     if refused:
         where = "\n".join(refused)
         raise ConflictingOwnersError(
@@ -169,7 +163,18 @@ async def _one_by_one(kubectl: Kubectl, documents: Sequence[Document], *, dry_ru
     return applied
 
 
-def _reason(conflict: ConflictError) -> str:
-    """The managers and fields, without the advice on kubectl's own options."""
-    said = str(conflict).partition("\nPlease review")[0]
-    return " ".join(said.partition(": ")[2].split())
+def _conflicts(error: ConflictError) -> defaultdict[str, list[str]]:
+    """Which field manager keeps which fields, by the program's message.
+
+    It has `conflict with "a" using v1: .spec.x`, or `conflicts with "a" using v1:` and a line `- .spec.x` for
+    each field.
+    """
+    found = defaultdict[str, list[str]](list)
+    manager = ""
+    for line in str(error).partition("\nPlease review")[0].splitlines():
+        if named := re.search(r'conflicts? with "([^"]+)"[^:]*:\s*(\S.*)?$', line):
+            manager = named[1]
+            found[manager] += [named[2]] if named[2] else []
+        elif line.startswith("- "):
+            found[manager].append(line.removeprefix("- "))
+    return found

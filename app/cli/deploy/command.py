@@ -42,7 +42,7 @@ def deploy(
         list[str] | None,
         typer.Option(
             metavar="[NAME=]REFERENCE",
-            help="An image of your own for the service, or for NAME: maas-api, maas-embedded. Repeatable.",
+            help="Your own image of the service, or of NAME: maas-api, maas-embedded. May be repeated.",
         ),
     ] = None,
     timeout: Annotated[
@@ -137,10 +137,15 @@ def _advice(kubectl: Kubectl, options: Options, outcomes: list[Outcome]) -> str:
         return "Nothing was changed. Without --dry-run it is."
     if not any(outcome.phase.name == "models" for outcome in outcomes):
         return "Done."
-    if options.overlay is Overlay.OPENSHIFT:
-        return "Done. The first token: maasctl token get --insecure"
-    service = kubectl.command(
-        *("get", "service", "--namespace=envoy-gateway-system"),
-        "--selector=gateway.envoyproxy.io/owning-gateway-name=maas-default-gateway",
+    gateway, where = "", "--insecure"
+    if options.overlay is Overlay.KUBERNETES:
+        service = kubectl.command(
+            *("get", "service", "--namespace=envoy-gateway-system"),
+            "--selector=gateway.envoyproxy.io/owning-gateway-name=maas-default-gateway",
+        )
+        gateway, where = f"\n  The gateway:     {service}", "--gateway HOST --insecure"
+    return (
+        f"Done.{gateway}\n"
+        f"  Does it work?    maasctl verify {where}\n"
+        f"  The first token: maasctl token get {where}"
     )
-    return f"Done. The gateway: {service}\nThe first token: maasctl token get --gateway HOST --insecure"

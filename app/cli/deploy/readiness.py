@@ -194,6 +194,7 @@ _RULES: dict[tuple[str, str], _Rule] = {
     ("cert-manager.io", "Certificate"): _READY,
     ("kuadrant.io", "Kuadrant"): _READY,
     ("operator.authorino.kuadrant.io", "Authorino"): _READY,
+    ("limitador.kuadrant.io", "Limitador"): _READY,
     ("kuadrant.io", "AuthPolicy"): _ENFORCED,
     ("kuadrant.io", "RateLimitPolicy"): _ENFORCED,
     ("kuadrant.io", "TokenRateLimitPolicy"): _ENFORCED,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from app.cli.conditions import title
 from app.cli.deploy import changes, discovery, manifests, prerequisites, readiness
 from app.cli.deploy.errors import DeployError, TimedOutError
+from app.cli.deploy.phases import Overlay
 from app.cli.deploy.readiness import Pending
 from app.cli.kubectl import CommandFailedError, UnansweredError, UnreachableError
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from app.cli.deploy.changes import Change
     from app.cli.deploy.display import Display
-    from app.cli.deploy.phases import Overlay, Phase
+    from app.cli.deploy.phases import Phase
     from app.cli.deploy.readiness import Document
     from app.cli.kubectl import Kubectl
 
@@ -173,7 +174,7 @@ class Runner:
         async def unready() -> list[Pending]:
             live = await discovery.existing(self._kubectl, waited_for)
             live = await discovery.with_csvs(self._kubectl, live)
-            needs_address = self._options.overlay != "kubernetes"
+            needs_address = self._options.overlay is not Overlay.KUBERNETES
             found = (readiness.pending(item, live, needs_address=needs_address) for item in waited_for)
             return [pending for pending in found if pending is not None]
 
