@@ -18,7 +18,7 @@ from app.cli.deploy.errors import ConflictingOwnersError
 from app.cli.deploy.readiness import key
 from app.cli.kubectl import FIELD_MANAGER, ConflictError
 from app.limits.fields import owners, without
-from app.reconcilers.policy_writer import FIELD_MANAGER as SERVICE
+from app.limits.policy import FIELD_MANAGER as SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
