@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.maasctl import Up, environment, maasctl
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.embedded.conftest import Newcomer
+
+# Each test starts the command several times.
+pytestmark = pytest.mark.timeout(400)
 
 
 class Token:
