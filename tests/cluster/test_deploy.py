@@ -144,7 +144,7 @@ async def test_all_phases_run_in_order_and_a_second_time_change_nothing(
         assert [line.split(":")[0] for line in errors.splitlines() if not line.startswith(" ")] == list(names)
         for name in names:
             assert row(output, name)[1] == "done"
-        assert "Done. The first token: maasctl token get" in output
+        assert "The first token: maasctl token get --insecure" in output
         assert "created Deployment maas/maas-api" in errors
         assert await mapping(cluster)
 

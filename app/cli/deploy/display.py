@@ -81,7 +81,7 @@ class Display:
                 for what, seen in now.items():
                     if told.get(what) != seen:
                         self._console.print(f"  waiting for {escape(what)}: [dim]{escape(seen)}[/]")
-                for what in told.keys() - now.keys():
+                for what in [what for what in told if what not in now]:
                     self._console.print(f"  [green]✓[/] {escape(what)}")
                 told.clear()
                 told.update(now)
