@@ -204,7 +204,7 @@ class Kubectl:
             ConflictError: other field managers own some of the fields. Other objects may be applied already.
             KubectlError: as for `text`; some objects may be applied already.
         """
-        stdin = "\n---\n".join(json.dumps(document) for document in documents)
+        stdin = "\n".join(json.dumps(document) for document in documents)
         if not stdin:
             return []
         flags = ["--dry-run=server"] if dry_run else []

@@ -10,8 +10,11 @@ import importlib.util
 
 import typer
 
+from app.cli.deploy import deploy
 from app.cli.logs import logs
 from app.cli.serve import serve
+from app.cli.tiers import create_tiers
+from app.cli.token import create_token
 from app.cli.verify import verify
 
 _EMBEDDED = ("trustme", "jsonpatch")
@@ -32,6 +35,9 @@ def create_cli() -> typer.Typer:
     cli.command("serve")(serve)
     cli.command("verify")(verify)
     cli.command("logs")(logs)
+    cli.command("deploy")(deploy)
+    cli.add_typer(create_tiers(), name="tiers")
+    cli.add_typer(create_token(), name="token")
     if all(importlib.util.find_spec(module) for module in _EMBEDDED):
         from app.cli.cluster import cluster  # noqa: PLC0415  # only with the extra
         from app.cli.simulator import simulator  # noqa: PLC0415  # only with the extra

@@ -165,7 +165,7 @@ async def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(tmp_path: Pat
     [
         (("--only=nothing",), "nothing"),
         (("--cacert=pyproject.toml", "--insecure"), "contradict"),
-        (("--gateway=localhost:8443",), "https://HOST"),
+        (("--gateway=ftp://localhost",), "https://HOST"),
         (("--token-file=/not/there",), "does not exist"),
     ],
 )

@@ -23,6 +23,6 @@ def test_without_the_extra_there_is_what_a_cluster_needs(
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     cli = create_cli()
-    for command in ("serve", "verify", "logs"):
+    for command in ("serve", "deploy", "tiers", "token", "verify", "logs"):
         assert CliRunner().invoke(cli, [command, "--help"]).exit_code == 0
     assert CliRunner().invoke(cli, ["up", "--help"]).exit_code == 2

@@ -196,6 +196,40 @@ def test_every_command_and_make_target_is_explained() -> None:
         assert re.search(rf"{command}\b", text), command
 
 
+def commands(group: Any, prefix: str = "maasctl") -> Iterator[tuple[str, Any]]:
+    """Every command, by its whole name."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{prefix} {name}")
+        else:
+            yield f"{prefix} {name}", command
+
+
+def option_rows(command: Any) -> Iterator[list[str]]:
+    """The rows of a command's table in docs/maasctl.md."""
+    for parameter in command.params:
+        names = [*parameter.opts, *parameter.secondary_opts]
+        if parameter.param_type_name == "argument":
+            names = [parameter.name.upper()]
+        default = "" if parameter.default in (None, False, "", ()) else f"`{parameter.default}`"
+        yield [", ".join(f"`{name}`" for name in names), default.replace("True", "true"), parameter.help]
+
+
+COMMANDS = dict(commands(typer.main.get_command(create_cli())))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_of_a_command_is_documented_as_it_is(name: str) -> None:
+    sections = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", page("maasctl.md"), flags=re.MULTILINE))
+    documented = [cells for cells in table_rows(sections[name]) if len(cells) == 3 and "`" in cells[0]]
+
+    assert documented == list(option_rows(COMMANDS[name]))
+
+
+def test_no_command_is_documented_that_does_not_exist() -> None:
+    assert set(re.findall(r"^## (.+)$", page("maasctl.md"), flags=re.MULTILINE)) == set(COMMANDS)
+
+
 def test_the_tests_that_are_named_exist() -> None:
     exist = {
         name

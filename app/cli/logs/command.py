@@ -14,13 +14,22 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from app.cli.connection import (
+    DEFAULT_GATEWAY,
+    DEFAULT_NAMESPACE,
+    Context,
+    GatewayName,
+    Kubeconfig,
+    Namespace,
+    connect,
+)
+from app.cli.interruption import exit_code
 from app.cli.kubectl import Kubectl, KubectlError
 from app.cli.logs.collector import Collected, Collector
 from app.cli.logs.folder import Folder
 from app.cli.logs.plan import Plan, is_model, make_plan
 from app.serving import until_stopped
 
-_INTERRUPTED = {"SIGINT": 130, "SIGTERM": 143}
 _DURATION = re.compile(r"(?:\d{1,6}[hms]){1,3}")
 _MEBIBYTE = 1024 * 1024
 
@@ -43,13 +52,11 @@ def logs(
     output_dir: Annotated[
         Path, typer.Option(help="Where the folder and the archive go.", file_okay=False)
     ] = Path(),
-    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the platform.")] = "maas",
-    gateway_name: Annotated[str, typer.Option(help="Name of its Gateway.")] = "maas-default-gateway",
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    gateway_name: GatewayName = DEFAULT_GATEWAY,
     mapping: Annotated[str, typer.Option(help="Its ConfigMap.")] = "tier-to-group-mapping",
-    kubeconfig: Annotated[
-        Path | None, typer.Option(help="Another kubeconfig than the usual.", exists=True, dir_okay=False)
-    ] = None,
-    context: Annotated[str | None, typer.Option(help="Another context than the current.")] = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be collected.")] = False,
 ) -> None:
     """Collect logs, events, states and versions of all parts into a folder and an archive.
@@ -58,11 +65,11 @@ def logs(
     are never read, and tokens, keys and passwords are taken out of the rest. What could not be read is
     listed in missing.txt.
 
-    Exit codes: 0 collected, 1 not collected, 2 wrong usage, 130 interrupted.
+    Exit codes: 0 collected, 1 not collected, 2 wrong usage, 130 or 143 interrupted.
     """
     console = Console(highlight=False, soft_wrap=True)
+    kubectl = connect("logs", kubeconfig, context)
     try:
-        kubectl = Kubectl.find(kubeconfig=str(kubeconfig) if kubeconfig else None, context=context)
         stopped_by = asyncio.run(
             until_stopped(
                 _logs(
@@ -84,7 +91,7 @@ def logs(
     except OSError as error:
         _fail(f"{error.filename or output_dir} cannot be written: {error.strerror}; choose an --output-dir")
     if stopped_by:
-        raise typer.Exit(_INTERRUPTED[stopped_by])
+        raise typer.Exit(exit_code(stopped_by))
 
 
 async def _logs(

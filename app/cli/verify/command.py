@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from app.cli.kubectl import Kubectl, ProgramMissingError
+from app.cli.connection import (
+    DEFAULT_GATEWAY,
+    DEFAULT_NAMESPACE,
+    Context,
+    GatewayName,
+    Kubeconfig,
+    Namespace,
+    connect,
+)
+from app.cli.gateway.options import CaCertificates, GatewayAddress, Insecure, TokenFile, check
+from app.cli.interruption import exit_code
 from app.cli.verify import report
 from app.cli.verify.check import Check, Result
 from app.cli.verify.families import CHECKS, FAMILIES
@@ -20,8 +28,6 @@ from app.cli.verify.runner import run, selected
 from app.cli.verify.session import Options, Session
 from app.cli.verify.view import View
 from app.serving import until_stopped
-
-_INTERRUPTED = {"SIGINT": 130, "SIGTERM": 143}
 
 
 class Output(StrEnum):
@@ -33,22 +39,10 @@ class Output(StrEnum):
 
 def verify(  # noqa: PLR0913  # an option each
     *,
-    gateway: Annotated[
-        str, typer.Option(help="URL of the gateway; the Route or the Gateway's status says it otherwise.")
-    ] = "",
-    cacert: Annotated[
-        Path | None,
-        typer.Option(help="CA certificates of the gateway (PEM).", exists=True, dir_okay=False),
-    ] = None,
-    insecure: Annotated[bool, typer.Option("--insecure", help="Accept any certificate.")] = False,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(
-            help="File with a caller token. Otherwise: MAAS_CALLER_TOKEN, `oc whoami -t`, the kubeconfig's.",
-            exists=True,
-            dir_okay=False,
-        ),
-    ] = None,
+    gateway: GatewayAddress = "",
+    cacert: CaCertificates = None,
+    insecure: Insecure = False,
+    token_file: TokenFile = None,
     model: Annotated[str, typer.Option(help="The model to ask; otherwise the first that is ready.")] = "",
     spend_limit: Annotated[
         bool,
@@ -69,12 +63,10 @@ def verify(  # noqa: PLR0913  # an option each
         list[str] | None,
         typer.Option(help=f"Check this family, and what it needs: {', '.join(FAMILIES)}. May be repeated."),
     ] = None,
-    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the platform.")] = "maas",
-    gateway_name: Annotated[str, typer.Option(help="Name of its Gateway.")] = "maas-default-gateway",
-    kubeconfig: Annotated[
-        Path | None, typer.Option(help="Another kubeconfig than the usual.", exists=True, dir_okay=False)
-    ] = None,
-    context: Annotated[str | None, typer.Option(help="Another context than the current.")] = None,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    gateway_name: GatewayName = DEFAULT_GATEWAY,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be read and sent, and do nothing.")
     ] = False,
@@ -85,16 +77,13 @@ def verify(  # noqa: PLR0913  # an option each
     It issues one MaaS token, `maasctl-verify`, asks a model for one token, and revokes the MaaS token.
     Nothing else is changed. docs/checks.md explains every check.
 
-    Exit codes: 0 nothing failed, 1 something failed, 2 wrong usage, 130 interrupted.
+    Exit codes: 0 nothing failed, 1 something failed, 2 wrong usage, 130 or 143 interrupted.
     """
     if unknown := set(only or ()) - set(FAMILIES):
         raise typer.BadParameter(
             f"{', '.join(sorted(unknown))}: there are {', '.join(FAMILIES)}", param_hint="--only"
         )
-    if cacert and insecure:
-        raise typer.BadParameter("--cacert and --insecure contradict each other", param_hint="--insecure")
-    if gateway and not gateway.startswith(("https://", "http://")):
-        raise typer.BadParameter("expected a URL such as https://HOST", param_hint="--gateway")
+    url = check(gateway, cacert, insecure=insecure)
     checks, console = selected(CHECKS, only or ()), Console(highlight=False, soft_wrap=True)
     if dry_run:
         if output is Output.JSON:
@@ -102,17 +91,14 @@ def verify(  # noqa: PLR0913  # an option each
         else:
             report.show_plan(console, checks)
         return
-    try:
-        kubectl = Kubectl.find(kubeconfig=str(kubeconfig) if kubeconfig else None, context=context)
-    except ProgramMissingError as error:
-        typer.echo(f"maasctl verify: {error}", err=True)
-        raise typer.Exit(1) from None
+    kubectl = connect("verify", kubeconfig, context)
     options = Options(
-        gateway_url=gateway,
+        gateway_url=url,
+        kubeconfig=kubeconfig,
+        context=context,
         ca_file=cacert,
         insecure=insecure,
         token_file=token_file,
-        caller_token=os.environ.get("MAAS_CALLER_TOKEN", "").strip(),
         model=model,
         spend_limit=spend_limit,
         metrics_urls=tuple(metrics or ()),
@@ -128,7 +114,7 @@ def verify(  # noqa: PLR0913  # an option each
     elif results:
         report.show_summary(console, results)
     if stopped_by:
-        raise typer.Exit(_INTERRUPTED[stopped_by])
+        raise typer.Exit(exit_code(stopped_by))
     raise typer.Exit(1 if report.any_failed(results) else 0)
 
 

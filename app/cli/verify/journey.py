@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
+
+from app.cli.gateway.options import trust
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,13 +56,9 @@ class Journey:
         Raises:
             OSError: the file of certificates cannot be read, or has none (ssl.SSLError).
         """
-        trust: ssl.SSLContext | bool = True
-        if insecure:
-            trust = False
-        elif ca_file is not None:
-            trust = ssl.create_default_context(cafile=str(ca_file))
-        self.url = url.rstrip("/")
-        self._client = httpx.AsyncClient(base_url=self.url, verify=trust, timeout=_TIMEOUT)
+        self.url = url
+        verify = trust(ca_file, insecure=insecure)
+        self._client = httpx.AsyncClient(base_url=self.url, verify=verify, timeout=_TIMEOUT)
 
     async def request(
         self, method: str, path: str, *, token: str = "", headers: dict[str, str] | None = None, **body: Any

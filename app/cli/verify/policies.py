@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app.cli.verify import conditions
+from app.cli import conditions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,10 +18,11 @@ class Options:
 
     Attributes:
         gateway_url: the gateway's address; empty for the one that the cluster tells.
+        kubeconfig: where the login's caller token is; None for the usual place.
+        context: of the kubeconfig; None for its current one.
         ca_file: certificates to trust; None for the system's.
         insecure: whether any certificate will do.
         token_file: where the caller token is; None for the environment, or the login.
-        caller_token: the caller token that the environment gives; may be empty.
         model: the model to ask; empty for the first that is ready.
         spend_limit: whether the caller's limit may be used up.
         metrics_urls: where each replica's metrics are; empty for port-forwards to its pods.
@@ -29,10 +30,11 @@ class Options:
     """
 
     gateway_url: str = ""
+    kubeconfig: Path | None = None
+    context: str | None = None
     ca_file: Path | None = None
     insecure: bool = False
     token_file: Path | None = None
-    caller_token: str = field(default="", repr=False)
     model: str = ""
     spend_limit: bool = False
     metrics_urls: tuple[str, ...] = ()

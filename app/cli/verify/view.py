@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from app.cli.gateway.address import GATEWAYS, OPENSHIFT_ROUTES, gateway_url
 from app.cli.kubectl import NotFoundError, UnknownKindError, items
 from app.settings import HttpSettings, LimitSettings, TierSettings, TokenSettings
 
@@ -11,10 +12,8 @@ if TYPE_CHECKING:
     from app.cli.kubectl import Kubectl
 
 DEPLOYMENTS = "deployments.apps"
-GATEWAYS = "gateways.gateway.networking.k8s.io"
 GATEWAY_CLASSES = "gatewayclasses.gateway.networking.k8s.io"
 HTTP_ROUTES = "httproutes.gateway.networking.k8s.io"
-OPENSHIFT_ROUTES = "routes.route.openshift.io"
 MODEL_KINDS = ("inferenceservices.serving.kserve.io", "llminferenceservices.serving.kserve.io")
 
 SERVICE = "maas-api"
@@ -85,6 +84,11 @@ class View:
         namespace = reference.get("namespace", route["metadata"]["namespace"])
         kind = reference.get("kind", "Gateway")
         return (kind, namespace, reference.get("name")) == ("Gateway", self.namespace, self.gateway)
+
+    async def gateway_url(self) -> str:
+        """Where the cluster says that the gateway is; empty if it does not."""
+        routes = await self.all(OPENSHIFT_ROUTES)
+        return gateway_url(self.gateway, routes, await self.one(GATEWAYS, self.gateway))
 
     async def models(self) -> list[dict[str, Any]]:
         """The models there are, in every namespace."""

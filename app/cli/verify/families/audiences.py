@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import jwt
 
-from app.cli.verify import conditions, limits
+from app.cli import conditions
+from app.cli.verify import limits
 from app.cli.verify.check import Check, Outcome, failed, passed, skipped, verdict
 from app.cli.verify.policies import policies_of
 

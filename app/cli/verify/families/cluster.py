@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from app.cli.verify import conditions
+from app.cli import conditions
 from app.cli.verify.check import Check, Outcome, failed, passed, skipped, verdict, warned
 from app.cli.verify.replicas import forwarded
 from app.cli.verify.view import DEPLOYMENTS, SERVICE

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 
+from app.cli import conditions
+from app.cli.gateway.address import GATEWAYS
 from app.cli.kubectl import NotFoundError
-from app.cli.verify import conditions
 from app.cli.verify.check import Check, Outcome, failed, passed, skipped, verdict, warned
-from app.cli.verify.view import GATEWAY_CLASSES, GATEWAYS
+from app.cli.verify.view import GATEWAY_CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

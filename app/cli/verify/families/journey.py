@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from app.cli.gateway.caller import caller_token
 from app.cli.verify import answers
-from app.cli.verify.address import caller_token, gateway_url
 from app.cli.verify.check import Check, Outcome, failed, passed, verdict, warned
 from app.cli.verify.journey import NAME, SHORTEST
+from app.kube.caller_token import NoCallerTokenError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,7 +32,7 @@ _OURS = ("model_not_found", "model_forbidden", "invalid_request", "not_found")
 
 async def _address(session: Session) -> Outcome:
     options = session.options
-    url = options.gateway_url or await gateway_url(session.view)
+    url = options.gateway_url or await session.view.gateway_url()
     if not url:
         return failed("neither a Route nor the Gateway's status has an address of the gateway")
     try:
@@ -55,13 +56,15 @@ async def _ready(session: Session) -> Outcome:
 
 
 async def _tier(session: Session) -> Outcome:
-    journey = session.journey
+    journey, options = session.journey, session.options
     try:
-        journey.caller_token, source = await caller_token(session.options, session.view.kubectl)
+        journey.caller_token, source = await caller_token(
+            options.token_file, options.kubeconfig, options.context
+        )
+    except NoCallerTokenError as error:
+        return failed(f"there is no caller token: {error}")
     except (OSError, UnicodeDecodeError) as error:
-        return failed(f"{session.options.token_file} cannot be read: {error}")
-    if not journey.caller_token:
-        return failed("there is no caller token: the kubeconfig has none, and none was given")
+        return failed(f"{options.token_file} cannot be read: {error}")
     response = await journey.as_caller("GET", "/maas-api/tier")
     if response.status_code != httpx.codes.OK:
         return failed(f"the caller token of {source}: {answers.line(response)}")
