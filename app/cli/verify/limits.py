@@ -47,8 +47,14 @@ def _envoy(policy: dict[str, Any]) -> Iterator[tuple[str, int, float]]:
         for rule in limit.get(place, {}).get("rules", ()):
             for selector in rule.get("clientSelectors", ()):
                 for header in selector.get("headers", ()):
-                    if header["name"].lower() == "x-maas-tier" and "value" in header:
+                    if _names_a_tier(header):
                         yield header["value"], rule["limit"]["requests"], _UNITS[rule["limit"]["unit"]]
+
+
+def _names_a_tier(header: dict[str, Any]) -> bool:
+    """Whether a header selects one tier; the rule for all others has a pattern that is inverted."""
+    exact = header.get("type", "Exact") == "Exact" and not header.get("invert", False)
+    return exact and header["name"].lower() == "x-maas-tier" and "value" in header
 
 
 def _seconds(window: str) -> float:

@@ -1,19 +1,24 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from app.cli.verify.limits import per_minute
-from tests.kustomize import MANIFESTS, rendered
+from tests.kustomize import rendered, with_component
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
-@pytest.mark.parametrize("overlay", ["openshift", "kubernetes"])
+@pytest.mark.parametrize(
+    ("overlay", "component"), [("openshift", "ha"), ("kubernetes", "ha"), ("kubernetes", "global-limits")]
+)
 @pytest.mark.parametrize("name", ["maas-inference", "maas-models"])
-def test_the_shipped_policies_are_understood(overlay: str, name: str) -> None:
+def test_the_shipped_policies_are_understood(overlay: str, component: str, name: str, tmp_path: Path) -> None:
     (policy,) = (
         document
-        for document in rendered(MANIFESTS / "overlays" / overlay)
+        for document in rendered(with_component(overlay, component, tmp_path))
         if document["kind"] in ("RateLimitPolicy", "BackendTrafficPolicy")
         and document["metadata"]["name"] == name
     )
