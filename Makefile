@@ -10,8 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
 # Each worker has clusters of its own, so more of them need more memory, not only more processors.
-# Tests of one group run one after another: some programs can run but once on a machine.
-WORKERS ?= -n auto --maxprocesses 4 --dist loadgroup
+WORKERS ?= -n auto --maxprocesses 4
 
 .PHONY: help
 help: ## List the targets

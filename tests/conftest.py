@@ -18,12 +18,21 @@ from tests.control_plane import (
     find_binaries,
     missing_tools,
 )
+from tests.workers import OneWorkerForEnvoyGateway
 from tests.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from xdist.remote import Producer
+
     from tests.clusters import TestCluster
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneWorkerForEnvoyGateway:
+    """Which worker runs what."""
+    return OneWorkerForEnvoyGateway(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import yaml
 
 from app.embedded.gateway import find_envoy
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 _START_SECONDS = 30
 _WAIT_SECONDS = 300
+
+# For tests that may have to wait until somebody else's `envoy-gateway` has ended.
+PATIENT = pytest.mark.timeout(_WAIT_SECONDS + 120)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ import pytest
 
 from tests.control_plane.binaries import BUILT
 from tests.e2e.envoy_gateway.counting import Counting, redis_programs
+from tests.e2e.envoy_gateway.machine import PATIENT
 from tests.e2e.envoy_gateway.platform import OVERLAY, Platform, platform
 from tests.e2e.inference import chat
 from tests.kustomize import rendered, with_component
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-pytestmark = pytest.mark.xdist_group("envoy-gateway")
+pytestmark = PATIENT
 
 T = TypeVar("T")
 

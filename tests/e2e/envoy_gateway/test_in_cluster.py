@@ -15,6 +15,7 @@ import trustme
 from tests.control_plane import CRDS, MODEL_CRDS, ControlPlane
 from tests.e2e.cluster_controllers import apply, deploy_models, issue_gateway_certificate, run_pods_of
 from tests.e2e.envoy_gateway.in_cluster import CONTROLLER, SECONDS, envoy_gateway_of, say_that_envoy_is_up
+from tests.e2e.envoy_gateway.machine import PATIENT
 from tests.e2e.inference import MODELS
 from tests.e2e.pod import why_no_pods
 from tests.kustomize import MANIFESTS, rendered
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from tests.control_plane import Binaries
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("envoy-gateway"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, PATIENT]
 
 GATEWAY_API = "/apis/gateway.networking.k8s.io/v1"
 ENVOY_GATEWAY_API = "/apis/gateway.envoyproxy.io/v1alpha1"

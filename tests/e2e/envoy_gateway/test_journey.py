@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e.envoy_gateway.machine import PATIENT
 from tests.e2e.inference import CHAT, chat, error_of, headers_seen_by_the_model, statuses
 from tests.workspace import Caller, eventually
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.envoy_gateway.platform import Platform
 
-pytestmark = pytest.mark.xdist_group("envoy-gateway")
+pytestmark = PATIENT
 
 
 async def test_from_a_caller_token_to_an_answer_and_back(gateway: Platform) -> None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pytest
 import yaml
 
 from tests.clusters import LIMITS
+from tests.e2e.envoy_gateway.machine import PATIENT
 from tests.e2e.inference import chat
 from tests.policies import OTHERS, numbers_of
 from tests.workspace import eventually
@@ -18,7 +18,7 @@ from tests.workspace import eventually
 if TYPE_CHECKING:
     from tests.e2e.envoy_gateway.platform import Platform
 
-pytestmark = pytest.mark.xdist_group("envoy-gateway")
+pytestmark = PATIENT
 
 NAMES = ("maas-inference", "maas-models")
 (TRAFFIC,) = (resource for resource in LIMITS if resource.kind == "BackendTrafficPolicy")

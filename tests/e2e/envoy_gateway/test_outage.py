@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e.envoy_gateway.machine import PATIENT
 from tests.e2e.envoy_gateway.platform import platform
 from tests.e2e.inference import chat
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.xdist_group("envoy-gateway")
+pytestmark = PATIENT
 
 
 @pytest.mark.parametrize("away", ["gateway", "qwen3"])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e.envoy_gateway.machine import PATIENT
 from tests.e2e.inference import CHAT, chat, error_of, headers_seen_by_the_model, statuses
 from tests.workspace import Caller, eventually
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.kuadrant.platform import Platform
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("envoy-gateway"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, PATIENT]
 
 # What the issue promises for a revocation to be in force.
 PROMISED_SECONDS = 1

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e.envoy_gateway.machine import PATIENT
 from tests.e2e.inference import chat, error_of, statuses
 from tests.workspace import eventually
 
 if TYPE_CHECKING:
     from tests.e2e.kuadrant.platform import Platform
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("envoy-gateway"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, PATIENT]
 
 
 async def test_without_the_service_nobody_is_let_in_and_is_told_to_try_again(gateway: Platform) -> None:

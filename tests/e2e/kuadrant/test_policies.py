@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from tests.e2e.envoy_gateway.machine import PATIENT
 from tests.e2e.istio.envoy_filters import patched
 from tests.e2e.kuadrant.engines import AUTHORINO, LIMITADOR
 from tests.e2e.kuadrant.platform import AUTH_CONFIGS, ENVOY_FILTERS, POLICIES, SECONDS, condition
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from tests.e2e.kuadrant.manifests import Json
     from tests.e2e.kuadrant.platform import Platform
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("envoy-gateway"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, PATIENT]
 
 _ROUTES = "/apis/gateway.networking.k8s.io/v1/httproutes"
 _GATEWAYS = "/apis/gateway.networking.k8s.io/v1/gateways"
