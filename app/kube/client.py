@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-import aiohttp
-import orjson
-
 from app.kube.credentials import credentials_of_kubeconfig, credentials_of_pod
-from app.kube.errors import KubeError, KubeUnauthorizedError, KubeUnavailableError, error_for
+from app.kube.errors import KubeError, KubeUnavailableError
 from app.kube.forms import WHOLE
 from app.kube.library import ApiClient, Configuration, config
+from app.kube.transport import Transport, objects
 
 if TYPE_CHECKING:
     import random
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
 JsonObject = dict[str, Any]
 
 _RETRY_SECONDS = 0.05
-# ValueError: what came is not JSON, or a line of a watch is longer than any object can be.
-_TRANSPORT_ERRORS = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
 
 
 class CallObserver(Protocol):
@@ -46,32 +42,17 @@ class KubeClient:
     """Calls to one Kubernetes API server.
 
     All methods raise a `KubeError` of the fitting type (`app.kube.errors`) and nothing else of the network.
-    None takes longer than `timeout_seconds` and a moment: only what fails sooner is tried again.
+    None takes longer than the timeout of `connect` and a moment: only what fails sooner is tried again.
     """
 
-    def __init__(
-        self,
-        api: ApiClient,
-        *,
-        credentials: Credentials | None,
-        timeout_seconds: float,
-        observe: CallObserver,
-        random: random.Random,
-    ) -> None:
-        self._configuration = api.configuration
-        self._credentials = credentials
-        self._rest = api.rest_client
-        # `proxy-url` and `tls-server-name` of a kubeconfig, which aiohttp takes with each request.
-        self._proxy: str | None = self._rest.proxy
-        self._server_name: str | None = self._rest.server_hostname
-        self._session: aiohttp.ClientSession = api.rest_client.pool_manager
-        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+    def __init__(self, transport: Transport, *, observe: CallObserver, random: random.Random) -> None:
+        self._transport = transport
         self._observe = observe
         self._random = random
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._rest.close()
+        await self._transport.close()
 
     async def get(
         self, resource: Resource, name: str, *, namespace: str | None = None, form: Form = WHOLE
@@ -213,31 +194,26 @@ class KubeClient:
             silence_seconds: a connection that says nothing for this long is given up.
             form: in which form objects come.
         """
-        timeout = aiohttp.ClientTimeout(total=None, connect=self._timeout.total, sock_read=silence_seconds)
-        url = self._url(resource.path(namespace=namespace))
-        params = {**query, "watch": "true"}
         started = time.monotonic()
         status = 0
-        try:
-            # A server that is just starting accepts connections and says nothing for a long time.
-            async with asyncio.timeout(self._timeout.total):
-                response = await self._session.get(
-                    url,
-                    params=params,
-                    headers=await self._headers(form.accept),
-                    timeout=timeout,
-                    proxy=self._proxy,
-                    server_hostname=self._server_name,
+
+        async with AsyncExitStack() as stack:
+            try:
+                response = await stack.enter_async_context(
+                    self._transport.stream(
+                        resource.path(namespace=namespace),
+                        {**query, "watch": "true"},
+                        accept=form.accept,
+                        silence_seconds=silence_seconds,
+                    )
                 )
-            status = response.status
-        except _TRANSPORT_ERRORS as error:
-            raise KubeUnavailableError(f"no watch of {resource.plural}: {_name(error)}") from error
-        finally:
-            self._observe("watch", resource.plural, status, time.monotonic() - started)
-        async with response:
-            if not response.ok:
-                raise await _error_of(response)
-            yield _events(response, form.read_event)
+                status = response.status
+            except KubeError as error:
+                status = error.status
+                raise
+            finally:
+                self._observe("watch", resource.plural, status, time.monotonic() - started)
+            yield objects(response, form.read_event)
 
     async def _call(
         self,
@@ -259,10 +235,15 @@ class KubeClient:
             started = time.monotonic()
             status = 0
             try:
-                headers = await self._headers(accept)
-                if body is not None:
-                    headers["Content-Type"] = content_type
-                status, document = await self._once(method, path, query, headers, body, read=read)
+                status, document = await self._transport.exchange(
+                    method,
+                    path,
+                    query=query,
+                    body=body,
+                    content_type=content_type,
+                    accept=accept,
+                    read=read,
+                )
             except KubeError as error:
                 status = error.status
                 if attempt == tries or not _worth_another_try(error):
@@ -273,77 +254,6 @@ class KubeClient:
                 self._observe(verb, label, status, time.monotonic() - started)
             await asyncio.sleep(_RETRY_SECONDS * (1 + self._random.random()))
         raise AssertionError("unreachable")
-
-    async def _once(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None,
-        headers: dict[str, str],
-        body: JsonObject | None,
-        *,
-        read: Decode,
-    ) -> tuple[int, JsonObject]:
-        try:
-            return await self._exchange(method, path, query, headers, body, read=read)
-        except KubeUnauthorizedError:
-            # Nothing was done, so even what must not be repeated may be sent again.
-            renewed = headers | await self._headers(headers["Accept"], renew=True)
-            if renewed.get("Authorization") == headers.get("Authorization"):
-                raise
-        return await self._exchange(method, path, query, renewed, body, read=read)
-
-    async def _exchange(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None,
-        headers: dict[str, str],
-        body: JsonObject | None,
-        *,
-        read: Decode,
-    ) -> tuple[int, JsonObject]:
-        try:
-            async with self._session.request(
-                method,
-                self._url(path),
-                params=query,
-                data=None if body is None else orjson.dumps(body),
-                headers=headers,
-                timeout=self._timeout,
-                proxy=self._proxy,
-                server_hostname=self._server_name,
-            ) as response:
-                if not response.ok:
-                    raise await _error_of(response)
-                document = read(await response.read())
-        except _TRANSPORT_ERRORS as error:
-            raise KubeUnavailableError(f"the Kubernetes API gave no answer: {_name(error)}") from error
-        if not isinstance(document, dict):
-            raise KubeUnavailableError("the Kubernetes API did not answer with an object")
-        return response.status, document
-
-    def _url(self, path: str) -> str:
-        return f"{self._configuration.host}{path}"
-
-    async def _headers(self, accept: str, *, renew: bool = False) -> dict[str, str]:
-        headers = {"Accept": accept}
-        try:
-            async with asyncio.timeout(self._timeout.total):
-                if renew and self._credentials:
-                    await self._credentials.renew(self._configuration)
-                # Runs the refresh hook too.
-                authorization = await self._configuration.get_api_key_with_prefix("BearerToken")
-        except Exception as error:
-            # The file is just being replaced, a kubeconfig's plugin failed: it may work the next time.
-            raise KubeUnavailableError(
-                f"the service's own credentials cannot be read: {_name(error)}"
-            ) from error
-        if authorization:
-            headers["Authorization"] = authorization
-        elif self._configuration.username:
-            headers["Authorization"] = self._configuration.get_basic_auth_token()
-        return headers
 
 
 async def connect(
@@ -380,34 +290,11 @@ async def connect(
         # It quotes whole users, tokens and all, after the file's path.
         what = str(error).partition("/{")[0]
         raise KubeError(f"no usable Kubernetes configuration {where}: {what}") from None
-    return KubeClient(
-        api, credentials=credentials, timeout_seconds=timeout_seconds, observe=observe, random=random
-    )
+    transport = Transport(api, credentials=credentials, timeout_seconds=timeout_seconds)
+    return KubeClient(transport, observe=observe, random=random)
 
 
 def _worth_another_try(error: KubeError) -> bool:
     """Whether the same may work at once: not for who was told when to come back, or has waited already."""
     waited = isinstance(error.__cause__, TimeoutError)
     return isinstance(error, KubeUnavailableError) and not error.retry_after and not waited
-
-
-async def _events(response: aiohttp.ClientResponse, read: Decode) -> AsyncIterator[JsonObject]:
-    try:
-        async for line in response.content:
-            if line.strip():
-                yield read(line)
-    except _TRANSPORT_ERRORS as error:
-        raise KubeUnavailableError(f"the watch broke: {_name(error)}") from error
-
-
-async def _error_of(response: aiohttp.ClientResponse) -> KubeError:
-    try:
-        document = orjson.loads(await response.read())
-    except _TRANSPORT_ERRORS:
-        document = None  # The status alone says enough.
-    return error_for(response.status, document, retry_after=response.headers.get("Retry-After"))
-
-
-def _name(error: BaseException) -> str:
-    """The kind of a transport error; its text may hold addresses, so it goes no further."""
-    return type(error).__name__

@@ -435,7 +435,8 @@ async def test_a_plugin_that_fails_later_makes_the_api_unavailable_and_nothing_w
         def fail(_configuration: object) -> None:
             raise ConfigException("Token file exists but empty.")
 
-        client._configuration.refresh_api_key_hook = fail  # noqa: SLF001  # what a pod's token file may do
+        configuration = client._transport._configuration  # noqa: SLF001  # what a pod's token file may do
+        configuration.refresh_api_key_hook = fail
         with pytest.raises(KubeUnavailableError, match="credentials"):
             await client.get(CONFIG_MAPS, "x", namespace="maas")
         with pytest.raises(KubeUnavailableError, match="credentials"):
