@@ -233,7 +233,7 @@ def build(
         ),
         revoker=Revoker(client, inventory, namespace=namespace, clock=clock),
         orphans=orphans,
-        claims=Claims(inventory, standings, corrector, pace=pace),
+        claims=Claims(inventory, standings, corrector, wait_read=decisions.wait_synced, pace=pace),
         decisions=decisions,
         reflectors=(*decisive, *models),
         reconcilers=(
@@ -278,6 +278,7 @@ def build(
         ),
     )
     signing_keys.subscribe(service.verifier.forget)
+    service.token_reviewer.subscribe(service.claims.note)
     metrics.watch_tokens(inventory.__len__, lambda: inventory.unreadable, orphans.__len__)
     tiers.subscribe(lambda: metrics.observe_mapping(tiers.generation, valid=tiers.error is None))
     return service

@@ -52,7 +52,6 @@ Parts = Annotated[Service, Depends(get_service)]
 async def get_caller(request: Request, service: Parts) -> User:
     """The caller, as a TokenReview of the last seconds names them; for what changes something."""
     user = await service.token_reviewer.review(caller_token(request.headers))
-    service.claims.note(user)
     request.state.actor = user.username
     return user
 
@@ -64,7 +63,6 @@ async def get_reader(request: Request, service: Parts) -> User:
     )
     request.state.actor = user.username
     service.decisions.check()
-    service.claims.note(user)
     return user
 
 

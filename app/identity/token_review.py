@@ -57,6 +57,11 @@ class TokenReviewer:
         self._cache: ReviewCache[bytes, User] = ReviewCache(
             name="token", seconds=cache_seconds, entries=cache_entries, clock=clock
         )
+        self._subscribers: list[Callable[[User], None]] = []
+
+    def subscribe(self, notify: Callable[[User], None]) -> None:
+        """Call `notify` with whom a TokenReview names, when it does; not with whoever is only remembered."""
+        self._subscribers.append(notify)
 
     async def review(self, token: str, *, remember_seconds: float = 0) -> User:
         """The user whose token this is.
@@ -117,7 +122,10 @@ class TokenReviewer:
         groups = tuple(user.get("groups") or ())
         if len(username) > _LONGEST_USERNAME or len(orjson.dumps(groups)) > _LONGEST_GROUPS:
             raise InvalidTokenError("The user's name or list of groups is longer than is supported.")
-        return User(username, groups)
+        named = User(username, groups)
+        for notify in self._subscribers:
+            notify(named)
+        return named
 
 
 def _expiry(token: str) -> float:

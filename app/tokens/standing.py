@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app.tiers.group import TIER_GROUPS
+
 if TYPE_CHECKING:
     from app.identity.user import User
     from app.tiers.mapping import Tier
@@ -42,7 +44,9 @@ class Standings:
 
     def of_user(self, user: User) -> Standing:
         """How somebody stands whom a TokenReview of the last seconds has named."""
-        groups = self._membership.effective(user.username, user.groups)
+        # As in a token's record: only a tier gives a tier's group.
+        claims = (group for group in user.groups if not group.startswith(TIER_GROUPS))
+        groups = self._membership.effective(user.username, claims)
         return Standing(groups, self._tiers.tier_of(groups))
 
     def cluster_groups(self, groups: tuple[str, ...]) -> tuple[str, ...] | None:

@@ -28,6 +28,7 @@ class Reviews:
         self.together = together
         self.enough = asyncio.Event()
         self.now = self.most = 0
+        self.http_status = 201
 
     async def answer(self, request: Request) -> Response:
         self.now += 1
@@ -37,7 +38,7 @@ class Reviews:
             self.enough.set()
         await self.enough.wait()
         self.now -= 1
-        return json({"status": self.status}, 201)
+        return json({"status": self.status}, self.http_status)
 
 
 def reviewer(client: Any) -> TokenReviewer:
@@ -86,3 +87,24 @@ async def test_made_up_tokens_do_not_take_every_connection(tmp_path: Path) -> No
         )
     assert all(isinstance(answer, IdentityError) for answer in answers)
     assert server.most == 32
+
+
+async def test_only_a_review_tells_of_a_user_and_not_what_is_remembered(tmp_path: Path) -> None:
+    server = Reviews({"authenticated": True, "user": {"username": "alice", "groups": ["a"]}})
+    told: list[User] = []
+    now = 0.0
+    async with scripted(server, tmp_path) as client:
+        reviews = TokenReviewer(
+            client,
+            maas_namespace="maas",
+            cache_seconds=10,
+            cache_entries=10,
+            clock=lambda: now,
+            time=time.time,
+        )
+        reviews.subscribe(told.append)
+        await reviews.review("sha256~x")
+        await reviews.review("sha256~x")
+        now, server.http_status = 11.0, 503
+        assert await reviews.review("sha256~x", remember_seconds=600) == User("alice", ("a",))
+    assert told == [User("alice", ("a",))]
