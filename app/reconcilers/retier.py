@@ -171,15 +171,16 @@ class Retier:
             if uid is None:
                 break
             token = self._inventory.by_uid(uid)
+            # Off the list first: what changes while it is written puts it there again.
+            del self._pending[uid]
             try:
                 if token is not None and self._wrong(token):
                     await self._corrector.correct(token, self._standings.of(token))
             except KubeError as error:
-                logger.warning("retier: %s; %d tokens remain", error, len(self._pending))
                 # The others need not wait for one that cannot be written.
-                self._pending[uid] = self._pending.pop(uid, None)
+                self._pending[uid] = None
+                logger.warning("retier: %s; %d tokens remain", error, len(self._pending))
                 await asyncio.sleep(self._backoff.next_seconds())
             else:
-                self._pending.pop(uid, None)
                 self._backoff.reset()
         self._observe.observe_pending(len(self._pending))
