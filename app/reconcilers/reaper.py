@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-from app.kube.errors import KubeConflictError, KubeError, KubeNotFoundError
+from app.kube.errors import KubeConflictError, KubeError, KubeNotFoundError, KubeUnavailableError
 from app.kube.resources import SERVICE_ACCOUNTS
 from app.observability import audit
 
@@ -67,18 +67,26 @@ class Reaper:
         while True:
             try:
                 await self._reap()
-            except KubeError as error:
+            except KubeUnavailableError as error:
                 logger.warning("reaper: %s; expired tokens stay for now", error)
             await asyncio.sleep(self._seconds)
 
     async def _reap(self) -> None:
         deadline = self._time() - _GRACE_SECONDS
         expired = [token for token in self._inventory if token.expires_at <= deadline]
+        refused = 0
         for number, token in enumerate(expired):
-            self._observe.observe_overdue(len(expired) - number)
+            self._observe.observe_overdue(len(expired) - number + refused)
             await self._pace.turn()
-            await self._delete(token)
-        self._observe.observe_overdue(0)
+            try:
+                await self._delete(token)
+            except KubeUnavailableError:
+                raise
+            except KubeError as error:
+                # The others need not wait for one that may not be deleted.
+                refused += 1
+                logger.warning("reaper: ServiceAccount %s stays for now: %s", token.id, error)
+        self._observe.observe_overdue(refused)
 
     async def _delete(self, token: MaasToken) -> None:
         try:
