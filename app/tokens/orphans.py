@@ -11,7 +11,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.kube.errors import KubeConflictError, KubeError, KubeNotFoundError
+from app.kube.errors import KubeConflictError, KubeError, KubeNotFoundError, KubeUnavailableError
 from app.kube.resources import SERVICE_ACCOUNTS
 from app.tokens.record import ISSUE_ANNOTATION
 
@@ -63,8 +63,9 @@ class Orphans:
     async def run(self) -> None:
         """Remove what there is until cancelled."""
         while True:
-            await self._arrived.wait()
-            self._arrived.clear()
+            if not self._waiting:
+                self._arrived.clear()
+                await self._arrived.wait()
             self._backoff.reset()
             while self._waiting:
                 for orphan in list(self._waiting.values()):
@@ -72,7 +73,9 @@ class Orphans:
                         done = await self._remove(orphan)
                     except KubeError as error:
                         logger.warning("ServiceAccount %s stays for now: %s", orphan.token_id, error)
-                        break
+                        if isinstance(error, KubeUnavailableError):
+                            break
+                        continue
                     if done or self._clock() > orphan.since + _STILL_MAY_HAPPEN_SECONDS:
                         del self._waiting[orphan.issue]
                 if self._waiting:
