@@ -54,7 +54,10 @@ class Membership:
 
     def knows(self, group: str) -> bool:
         """Whether `group` is the name of a Group, or was until a moment ago."""
-        return group in self._groups or group in self._deleted
+        if group in self._groups:
+            return True
+        deleted_at = self._deleted.get(group)
+        return deleted_at is not None and deleted_at > self._clock() - _REMEMBERED_SECONDS
 
     def groups_of(self, user: str) -> frozenset[str]:
         """The names of the Groups that `user` is in now."""
@@ -70,7 +73,8 @@ class Membership:
         """
         if not self.served:
             return tuple(groups)
-        claims = [group for group in groups if group not in known and not self.knows(group)]
+        # In this order: to look into `known` takes the longer, the more groups somebody has.
+        claims = [group for group in groups if not self.knows(group) and group not in known]
         return (*claims, *sorted(self.groups_of(user)))
 
     # Sink
@@ -85,8 +89,7 @@ class Membership:
         """Make the index equal to a complete list; version 0 means that the cluster serves no Groups."""
         self.served = resource_version > 0
         former, self._groups = self._groups, {item.name: item for item in items}
-        for name in former.keys() - self._groups.keys():
-            self._bury(name)
+        self._bury(former.keys() - self._groups.keys())
         of_user: dict[str, set[str]] = {}
         for item in items:
             for user in item.users:
@@ -114,7 +117,7 @@ class Membership:
         former = self._groups.pop(obj["metadata"]["name"], None)
         if former is None:
             return
-        self._bury(former.name)
+        self._bury((former.name,))
         for user in former.users:
             self._leave(user, former.name)
         self._notify(former.users)
@@ -125,10 +128,10 @@ class Membership:
         else:
             self._of_user.pop(user, None)
 
-    def _bury(self, name: str) -> None:
+    def _bury(self, names: Iterable[str]) -> None:
         now = self._clock()
         self._deleted = {name: at for name, at in self._deleted.items() if at > now - _REMEMBERED_SECONDS}
-        self._deleted[name] = now
+        self._deleted.update(dict.fromkeys(names, now))
 
     def _notify(self, users: Iterable[str]) -> None:
         if changed := frozenset(users):

@@ -113,3 +113,13 @@ def test_changes_one_by_one_lead_to_what_a_list_says(
     listed = membership(*(Group(name, users) for name, users in state.items()))
     for user in "xyz":
         assert one_by_one.groups_of(user) == listed.groups_of(user)
+
+
+def test_the_name_of_a_group_deleted_long_ago_may_be_a_claim() -> None:
+    clock = Clock()
+    groups = membership(group("premium-users", "alice"), clock=clock)
+    groups.remove(gone("premium-users"))
+    assert groups.effective("bob", ("premium-users",)) == ()
+    clock.now += 121
+    assert groups.effective("bob", ("premium-users",)) == ("premium-users",)
+    assert groups.effective("alice", ("premium-users",), known=("premium-users",)) == ()
