@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
@@ -95,19 +96,21 @@ Holder = Annotated[MaasToken, Depends(get_holder)]
 
 async def get_admin_reader(service: Parts, reader: Reader) -> User:
     """A caller who may list the ServiceAccounts of MaaS tokens."""
-    return await _admin(service, reader, "list")
+    return await _admin(service, reader, "list", service.access_reviewer.allowed)
 
 
 async def get_admin(service: Parts, caller: Caller) -> User:
     """A caller who may delete the ServiceAccounts of MaaS tokens."""
-    return await _admin(service, caller, "delete")
+    return await _admin(service, caller, "delete", service.access_reviewer.allowed_now)
 
 
 AdminReader = Annotated[User, Depends(get_admin_reader)]
 Admin = Annotated[User, Depends(get_admin)]
 
 
-async def _admin(service: Service, user: User, verb: str) -> User:
+async def _admin(
+    service: Service, user: User, verb: str, allowed: Callable[[Access], Awaitable[bool]]
+) -> User:
     namespace = service.settings.namespace
     access = Access(
         username=user.username,
@@ -117,6 +120,6 @@ async def _admin(service: Service, user: User, verb: str) -> User:
         resource=SERVICE_ACCOUNTS.plural,
         namespace=namespace,
     )
-    if not await service.access_reviewer.allowed(access):
+    if not await allowed(access):
         raise ForbiddenError(f"You may not {verb} serviceaccounts in namespace {namespace}.")
     return user

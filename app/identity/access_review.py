@@ -70,6 +70,14 @@ class AccessReviewer:
             access, lambda: self._ask(access), remember_seconds=self._staleness, seconds=_answer_seconds
         )
 
+    async def allowed_now(self, access: Access) -> bool:
+        """The same for what changes something: an answer that is no longer fresh does not stand.
+
+        Raises:
+            KubeError: the API server could not be asked.
+        """
+        return await self._cache.get(access, lambda: self._ask(access), seconds=_answer_seconds)
+
     async def close(self) -> None:
         """End the reviews that are on their way."""
         await self._cache.close()

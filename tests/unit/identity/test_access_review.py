@@ -112,3 +112,16 @@ async def test_a_new_grant_is_noticed_sooner_than_one_that_was_taken_back(tmp_pa
         server.status = {"allowed": True}
         clock.now = 3
         assert await access.allowed(ACCESS)
+
+
+async def test_what_changes_something_is_not_allowed_by_an_answer_that_is_only_remembered(
+    tmp_path: Path,
+) -> None:
+    clock, server = Clock(), Reviews({"allowed": True})
+    async with scripted(server, tmp_path) as client:
+        asked = reviewer(client, clock)
+        assert await asked.allowed_now(ACCESS)
+        clock.now, server.away = 11.0, True
+        assert await asked.allowed(ACCESS)
+        with pytest.raises(KubeUnavailableError):
+            await asked.allowed_now(ACCESS)
