@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from app.kube.errors import KubeConflictError, KubeError, KubeNotFoundError, KubeUnavailableError
 from app.kube.resources import SERVICE_ACCOUNTS
 from app.kube.timestamps import epoch, timestamp
@@ -231,9 +229,8 @@ class Issuer:
             },
             namespace=self._namespace,
         )
-        return msgspec.structs.replace(
-            record, expires_at=expires_at, resource_version=int(changed["metadata"]["resourceVersion"])
-        )
+        # Somebody may have changed it meanwhile, and this version tells of that too.
+        return read(changed)
 
     async def _remove(self, account: JsonObject) -> None:
         metadata = account["metadata"]

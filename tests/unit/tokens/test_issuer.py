@@ -58,7 +58,10 @@ class Accounts:
             return json({})
         if request.method == "PATCH":
             self.patches.append(body)
-            return json({"metadata": {"resourceVersion": "8"}})
+            known = self.names[request.url.path.rpartition("/")[2]]["metadata"]
+            known["annotations"] |= body["metadata"]["annotations"]
+            known["resourceVersion"] = "8"
+            return json({"metadata": known})
         if request.url.path.endswith("/token"):
             self.requested.set()
             await self.let.wait()
@@ -223,3 +226,18 @@ async def test_a_create_whose_outcome_is_unknown_leaves_nothing_behind(tmp_path:
         await eventually(lambda: accounts.names == {} and len(orphans) == 0)
         assert accounts.created == 1
         removing.cancel()
+
+
+async def test_a_token_that_was_changed_while_it_was_issued_is_known_as_it_is_then(tmp_path: Path) -> None:
+    accounts = Accounts(expires="2026-11-18T07:06:40Z")
+    inventory = Inventory(clock=lambda: NOW)
+    accounts.let.clear()
+    async with scripted(accounts, tmp_path) as client:
+        issuing = asyncio.create_task(issue_with(issuer_of(client, inventory)))
+        await accounts.requested.wait()
+        (account,) = accounts.names.values()
+        account["metadata"]["annotations"]["maas.opendatahub.io/groups"] = "[]"
+        accounts.let.set()
+        issued = await issuing
+    assert issued.record.groups == ()
+    assert inventory.by_uid(issued.record.uid) == issued.record
