@@ -90,13 +90,9 @@ class Membership:
         self.served = resource_version > 0
         former, self._groups = self._groups, {item.name: item for item in items}
         self._bury(former.keys() - self._groups.keys())
-        of_user: dict[str, set[str]] = {}
-        for item in items:
-            for user in item.users:
-                of_user.setdefault(user, set()).add(item.name)
         users_before, self._of_user = self._of_user, {}
-        for user, groups in of_user.items():
-            self._of_user[user] = frozenset(groups)
+        for item in items:
+            self._join(item.users, item.name)
         everybody = users_before.keys() | self._of_user.keys()
         self._notify({user for user in everybody if users_before.get(user) != self._of_user.get(user)})
 
@@ -106,8 +102,7 @@ class Membership:
         self._groups[item.name] = item
         self._deleted.pop(item.name, None)
         before = former.users if former else frozenset()
-        for user in item.users - before:
-            self._of_user[user] = self.groups_of(user) | {item.name}
+        self._join(item.users - before, item.name)
         for user in before - item.users:
             self._leave(user, item.name)
         self._notify(item.users ^ before)
@@ -121,6 +116,13 @@ class Membership:
         for user in former.users:
             self._leave(user, former.name)
         self._notify(former.users)
+
+    def _join(self, users: Iterable[str], group: str) -> None:
+        # Most are in one Group only, and share this set.
+        only = frozenset((group,))
+        for user in users:
+            former = self._of_user.get(user)
+            self._of_user[user] = former | only if former else only
 
     def _leave(self, user: str, group: str) -> None:
         if remaining := self.groups_of(user) - {group}:
