@@ -23,13 +23,14 @@ tiers:
 class Tiers:
     """Runs the command on the workspace's cluster."""
 
-    def __init__(self, workspace: Workspace, home: Path) -> None:
+    def __init__(self, workspace: Workspace, operator: str, home: Path) -> None:
         self._workspace = workspace
+        self._operator = operator
         self._home = home
 
     async def __call__(self, *arguments: str) -> tuple[int, str, str]:
         env = environment(
-            KUBECONFIG=str(await self._workspace.service_kubeconfig()),
+            KUBECONFIG=str(self._workspace.cluster.kubeconfig(self._operator)),
             MAAS_NAMESPACE=self._workspace.namespace,
             HOME=str(self._home),
             COLUMNS="200",
@@ -43,7 +44,7 @@ class Tiers:
 @pytest.fixture
 async def tiers(workspace: Workspace, tmp_path: Path) -> Tiers:
     await workspace.map_tiers(MAPPING)
-    return Tiers(workspace, tmp_path)
+    return Tiers(workspace, await workspace.person("operator", "system:masters"), tmp_path)
 
 
 def row(table: str, first: str) -> list[str]:
