@@ -92,6 +92,7 @@ async def _running(
             await _end(*tasks)
             await service.access_reviewer.close()
             await service.token_reviewer.close()
+            await service.meter.close()
     finally:
         await client.close()
 

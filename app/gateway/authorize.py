@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import msgspec
 import orjson
@@ -28,6 +27,7 @@ from app.api.problems import (
 from app.api.request_context import remember_ids
 from app.api.request_span import begin_span, end_span
 from app.identity.errors import ConflictingTokensError, MissingTokenError
+from app.identity.user import header_value
 from app.observability import audit, tracing
 
 if TYPE_CHECKING:
@@ -42,8 +42,6 @@ _ROUTE = f"{PREFIX}/{{path}}"
 
 _LONGEST_MODEL = 320  # <namespace>/<name>: a label and a subdomain.
 _MODELS = "/v1/models"
-# What may stand in a header as it is; everything else of a user name is percent-encoded (RFC 3986).
-_PLAIN = ":@/+.-_~"
 
 
 class _Question(msgspec.Struct):
@@ -192,7 +190,7 @@ class Authorizer:
         if (encoded := self._users.get(owner)) is None:
             if len(self._users) > len(self._service.inventory) + 1000:
                 self._users.clear()
-            encoded = self._users[owner] = quote(owner, safe=_PLAIN).encode()
+            encoded = self._users[owner] = header_value(owner).encode()
         return encoded
 
     async def _refuse(
