@@ -245,7 +245,7 @@ class TracingSettings(_Group):
         None, description="File with headers for the collector, one `name: value` a line; a secret."
     )
     ca_file: str | None = Field(
-        None, description="CA certificates to trust an https collector by; none: those of the system."
+        None, description="CA certificates to trust an https collector by; none: the public ones."
     )
     queue_spans: int = Field(
         2048, ge=512, description="Spans that wait to be sent at most; what comes then is lost."

@@ -7,6 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 import uvloop
+from pydantic import ValidationError
 from rich.console import Console
 
 from app.cli.environment import read_settings
@@ -19,7 +20,7 @@ from app.kube.errors import KubeError
 from app.observability.logging import configure
 from app.observability.tracing import TracingError
 from app.serving import PortTakenError, until_stopped
-from app.settings import Settings
+from app.settings import Settings, TracingSettings
 
 # Where the log goes while the terminal shows how to use the platform.
 _LOG = "maas-api.log"
@@ -42,6 +43,10 @@ def up(
     per_token: Annotated[
         float, typer.Option(min=0, help="Seconds the model takes for each further token.")
     ] = 0.02,
+    otlp_endpoint: Annotated[
+        str | None,
+        typer.Option(help="Send traces to this OTLP/HTTP collector, such as http://localhost:4318."),
+    ] = None,
 ) -> None:
     """Run the whole platform on this machine: cluster, service, gateway (Envoy) and a simulated model.
 
@@ -55,7 +60,7 @@ def up(
         first_token_seconds=first_token,
         token_seconds=per_token,
     )
-    settings = read_settings()
+    settings = _traced(read_settings(), otlp_endpoint)
     console = Console(highlight=False, soft_wrap=True)
     try:
         state_dir.mkdir(parents=True, exist_ok=True)
@@ -74,6 +79,17 @@ def up(
             _fail(str(error), option="--state-dir", value="DIRECTORY")
         except (GatewayError, KubeError, NotReadyError, TracingError) as error:
             _fail(f"{error}\nThe log: {(state_dir / _LOG).absolute()}")
+
+
+def _traced(settings: Settings, endpoint: str | None) -> Settings:
+    if endpoint is None:
+        return settings
+    given = {**settings.tracing.model_dump(), "endpoint": endpoint}
+    try:
+        return settings.model_copy(update={"tracing": TracingSettings.model_validate(given)})
+    except ValidationError as error:
+        message = str(error.errors(include_input=False)[0]["msg"])
+        raise typer.BadParameter(message, param_hint="--otlp-endpoint") from None
 
 
 async def _up(options: PlatformOptions, settings: Settings, console: Console) -> None:

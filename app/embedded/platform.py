@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from app.embedded.cluster import EmbeddedCluster, embedded_cluster
 from app.embedded.directory import claimed
-from app.embedded.gateway import LocalGateway
+from app.embedded.gateway import GatewayTracing, LocalGateway
 from app.embedded.gateway.addresses import ensure_free
 from app.embedded.gateway_feed import GatewayFeed
 from app.embedded.simulator import SimulatorSettings, create_simulator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from app.service import Service
-    from app.settings import Settings
+    from app.settings import Settings, TracingSettings
 
 _LOOPBACK = "127.0.0.1"
 # The local gateway takes its limits from the mapping itself.
@@ -91,6 +91,7 @@ async def platform(
         PortTakenError, GatewayError: the embedded cluster or the gateway cannot listen or start.
         DirectoryTakenError: another platform runs in the state directory.
         KubeError: the kubeconfig of a real cluster is not usable.
+        TracingError: traces are asked for and cannot be made.
         NotReadyError: the cluster does not hold what the service needs.
     """
     async with AsyncExitStack() as stack:
@@ -111,7 +112,15 @@ async def platform(
             kubeconfig = str(cluster.service_kubeconfig)
         step("the service")
         service = await stack.enter_async_context(
-            running(settings.model_copy(update={"kubeconfig": kubeconfig, "limits": _NO_POLICIES}))
+            running(
+                settings.model_copy(
+                    update={
+                        "kubeconfig": kubeconfig,
+                        "limits": _NO_POLICIES,
+                        "tracing": settings.tracing.model_copy(update={"sampled_by": "gateway"}),
+                    }
+                )
+            )
         )
         simulator = create_simulator(
             SimulatorSettings(
@@ -132,6 +141,7 @@ async def platform(
             gateway_app=gateway_app,
             model=model,
             max_request_bytes=settings.gateway.max_body_bytes,
+            tracing=_tracing(settings.tracing),
         )
         feed = GatewayFeed(service, gateway)
         feed.apply()
@@ -139,6 +149,20 @@ async def platform(
         task = asyncio.create_task(feed.run(), name="gateway feed")
         stack.push_async_callback(_end, task)
         yield Platform(cluster, service, gateway, listeners[1])
+
+
+def _tracing(settings: TracingSettings) -> GatewayTracing | None:
+    if not settings.endpoint:
+        return None
+    from app.observability.otlp import read_headers  # noqa: PLC0415  # whoever has no traces need not load it
+
+    return GatewayTracing(
+        endpoint=settings.endpoint,
+        ratio=settings.ratio,
+        headers=read_headers(settings.headers_file),
+        ca_file=settings.ca_file,
+        user_names=settings.user_names,
+    )
 
 
 async def _ready(service: Service, seconds: float) -> None:

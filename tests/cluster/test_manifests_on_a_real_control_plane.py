@@ -31,7 +31,12 @@ KUSTOMIZATIONS = {
 COMPONENTS = sorted(path for path, content in KUSTOMIZATIONS.items() if content["kind"] == "Component")
 FOLDERS = sorted(KUSTOMIZATIONS.keys() - set(COMPONENTS))
 # The profile of each component that is for one only. `model` is for models: ../models/your-own-model has it.
-PROFILES = {"token-limits": "kuadrant", "console": "kuadrant", "global-limits": "envoy-gateway"}
+PROFILES = {
+    "token-limits": "kuadrant",
+    "console": "kuadrant",
+    "global-limits": "envoy-gateway",
+    "tracing-envoy-gateway": "envoy-gateway",
+}
 
 # The kustomizations that the documentation has people write.
 DOCUMENTED = [

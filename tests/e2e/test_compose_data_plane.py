@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from starlette.datastructures import Headers
 
 from tests.e2e.compose import data_plane_between, metrics_asked_for
 from tests.e2e.stubs import stubs
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import httpx
+    from starlette.types import Receive, Scope, Send
 
     from tests.e2e.compose import DataPlane
 
@@ -251,3 +253,23 @@ async def test_a_model_or_a_service_that_is_away_is_answered_for(limitador: Path
         assert problem.status_code == 503
         assert problem.headers["content-type"] == "application/problem+json"
         assert (problem.json()["status"], problem.json()["code"]) == (503, "upstream_unavailable")
+
+
+async def test_the_trace_of_a_request_reaches_the_authorizer_and_its_id_the_errors(tmp_path: Path) -> None:
+    asked: list[str | None] = []
+
+    async def authorizer(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.append(Headers(scope=scope).get("traceparent"))
+        await stubs("authorizer")["authorizer"](scope, receive, send)
+
+    parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    async with data_plane_between(tmp_path, None, {"authorizer": authorizer}) as plane:
+        headers = bearer("alice.free.1", traceparent=parent)
+        answers = [
+            await plane.client.post(CHAT, json={"model": "qwen3"}, headers=headers),
+            await plane.client.post("/maas-api/token"),
+            await plane.client.get("/elsewhere"),
+        ]
+    assert asked == [parent]
+    for answer in answers:
+        assert answer.json()["requestId"] == answer.headers["x-request-id"]

@@ -119,6 +119,7 @@ def test_every_image_has_a_version(path: Path) -> None:
 # Included by kustomizations that say whose they are.
 PARTS = {MANIFESTS / "models" / "gateway-only", MANIFESTS / "models" / "vllm-runtime"}
 # Components that are there in something that is shipped.
+FOR_ENVOY_GATEWAY = ("global-limits", "tracing-envoy-gateway")
 USED_BY = {
     MANIFESTS / "components" / "model": MANIFESTS / "models" / "your-own-model",
     MANIFESTS / "components" / "tls-self-signed": MANIFESTS / "overlays" / "openshift",
@@ -133,7 +134,7 @@ def test_everything_says_that_it_is_part_of_this(path: Path, tmp_path: Path) -> 
     if folder in USED_BY:
         folder = USED_BY[folder]
     elif kustomization(path)["kind"] == "Component":
-        overlay = "kubernetes" if folder.name == "global-limits" else "openshift"
+        overlay = "kubernetes" if folder.name in FOR_ENVOY_GATEWAY else "openshift"
         folder = with_component(overlay, folder.name, tmp_path)
     for document in rendered(folder):
         labels = document["metadata"].get("labels", {})

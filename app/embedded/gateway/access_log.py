@@ -26,6 +26,7 @@ def access_log(path: Path) -> dict[str, Any]:
 _FIELDS = {
     "time": "%START_TIME%",
     "requestId": "%REQ(X-REQUEST-ID)%",
+    "traceId": "%TRACE_ID%",
     "method": "%REQ(:METHOD)%",
     "path": "%PATH(NQ)%",
     "protocol": "%PROTOCOL%",

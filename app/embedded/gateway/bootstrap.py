@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from app.embedded.gateway import tracing
 from app.embedded.gateway.addresses import is_ip, socket_address
 from app.embedded.gateway.listener import ListenerSettings, listener
 from app.embedded.gateway.routes import GATEWAY_APP, MODEL, PUBLIC_APP
@@ -26,6 +27,7 @@ def bootstrap(
 
     Routes and rate limits are not in it: Envoy reads them from the watched directory of `state`.
     """
+    settings = settings or ListenerSettings()
     return {
         "node": {"id": "maas-default-gateway", "cluster": "privatemaas"},
         "admin": {
@@ -38,11 +40,12 @@ def bootstrap(
             ],
         },
         "static_resources": {
-            "listeners": [listener(addresses.listen, state, certificates, settings or ListenerSettings())],
+            "listeners": [listener(addresses.listen, state, certificates, settings)],
             "clusters": [
                 _cluster(PUBLIC_APP, addresses.public_app),
                 _cluster(GATEWAY_APP, addresses.gateway_app),
                 _cluster(MODEL, addresses.model),
+                *([tracing.cluster(settings.tracing)] if settings.tracing else []),
             ],
         },
         "overload_manager": {"resource_monitors": [_CONNECTIONS]},

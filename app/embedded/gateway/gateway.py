@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from app.embedded.gateway.tracing import GatewayTracing
+
 
 def _utc_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
@@ -47,6 +49,7 @@ class LocalGateway:
         concurrency: Envoy's worker threads; never more than there are processors.
         access_log: Where the access log goes; None means `access.log` in `state_dir`.
         start_seconds: How long Envoy may take until it is ready.
+        tracing: Where the gateway's spans go; None means that nothing is traced.
         now: The current time, with a time zone.
     """
 
@@ -65,6 +68,7 @@ class LocalGateway:
         concurrency: int = 2,
         access_log: Path | None = None,
         start_seconds: float = 30,
+        tracing: GatewayTracing | None = None,
         now: Callable[[], dt.datetime] = _utc_now,
     ) -> None:
         self._state = StateDirectory(state_dir.absolute())
@@ -75,6 +79,7 @@ class LocalGateway:
             max_request_bytes=max_request_bytes,
             authorize_seconds=authorize_seconds,
             access_log=access_log.absolute() if access_log else None,
+            tracing=tracing,
         )
         self._envoy = envoy
         self._concurrency = concurrency

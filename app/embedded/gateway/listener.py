@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app.embedded.gateway import limits
+from app.embedded.gateway import limits, tracing
 from app.embedded.gateway.access_log import access_log
 from app.embedded.gateway.addresses import socket_address
 from app.embedded.gateway.replies import RETRY_AFTER_LUA, local_replies
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from app.embedded.gateway.addresses import Address
     from app.embedded.gateway.certificates import Certificates
     from app.embedded.gateway.state import StateDirectory
+    from app.embedded.gateway.tracing import GatewayTracing
 
 _FILTERS = "type.googleapis.com/envoy.extensions.filters"
 
@@ -47,12 +48,14 @@ class ListenerSettings:
         authorize_seconds: How long the authorizer may take.
         silence_seconds: How long a request or an answer may be silent.
         access_log: Where the access log goes; None means into the state directory.
+        tracing: Where spans go; None means that nothing is traced.
     """
 
     max_request_bytes: int = 10 * 1024 * 1024
     authorize_seconds: float = 5
     silence_seconds: int = 300
     access_log: Path | None = None
+    tracing: GatewayTracing | None = None
 
 
 def listener(
@@ -131,7 +134,8 @@ def _connection_manager(state: StateDirectory, settings: ListenerSettings) -> di
         },
         "request_headers_timeout": "10s",
         "stream_idle_timeout": f"{settings.silence_seconds}s",
-        "early_header_mutation_extensions": [_forget_forgeable_headers()],
+        "early_header_mutation_extensions": [_forget_forgeable_headers(settings)],
+        **({"tracing": tracing.tracing(settings.tracing)} if settings.tracing else {}),
         "access_log": [access_log(settings.access_log or state.access_log)],
         "local_reply_config": local_replies(settings.max_request_bytes),
         "http_filters": [
@@ -155,8 +159,9 @@ def _connection_manager(state: StateDirectory, settings: ListenerSettings) -> di
     }
 
 
-def _forget_forgeable_headers() -> dict[str, Any]:
+def _forget_forgeable_headers(settings: ListenerSettings) -> dict[str, Any]:
     """Return the extension that acts before the first route is chosen."""
+    names = _FORGEABLE + (tracing.CLIENT_HEADERS if settings.tracing else ())
     return {
         "name": "envoy.http.early_header_mutation.header_mutation",
         "typed_config": {
@@ -167,7 +172,7 @@ def _forget_forgeable_headers() -> dict[str, Any]:
                     {"remove_on_match": {"key_matcher": {"prefix": prefix, "ignore_case": True}}}
                     for prefix in _FORGEABLE_PREFIXES
                 ),
-                *({"remove": name} for name in _FORGEABLE),
+                *({"remove": name} for name in names),
             ],
         },
     }
@@ -196,7 +201,7 @@ def _authorization(settings: ListenerSettings) -> dict[str, Any]:
                 "allow_partial_message": False,
             },
             # Authorization is always among them.
-            "allowed_headers": _names("content-type", "content-encoding", "x-request-id"),
+            "allowed_headers": _names("content-type", "content-encoding", "x-request-id", "traceparent"),
             "http_service": {
                 "server_uri": {
                     "uri": f"http://{GATEWAY_APP}",

@@ -12,6 +12,7 @@ _V1 = "(request.url_path == '/v1' || request.url_path.startsWith('/v1/'))"
 _MAAS_API = "(request.url_path == '/maas-api' || request.url_path.startsWith('/maas-api/'))"
 _FAILED = "response.code >= 400"
 _OWN = "response.code_details != 'ext_authz_denied'"
+_IDS = {"requestId": "%REQ(X-REQUEST-ID)%"}  # Envoy does not know the id of the trace here.
 
 # The filter reports, rounded up, the seconds until there is a token again. It does so only after the
 # mappers below have run, which therefore cannot name them.
@@ -87,7 +88,7 @@ def local_replies(max_request_bytes: int) -> dict[str, Any]:
 
 def _openai(condition: str, message: str, *, kind: str, code: str) -> dict[str, Any]:
     error = {"message": message, "type": kind, "param": None, "code": code}
-    return _mapper(condition, {"error": error}, "application/json")
+    return _mapper(condition, {"error": error, **_IDS}, "application/json")
 
 
 def _problem(condition: str, detail: str) -> dict[str, Any]:
@@ -97,6 +98,7 @@ def _problem(condition: str, detail: str) -> dict[str, Any]:
         "status": "%RESPONSE_CODE%",
         "detail": detail,
         "code": "upstream_unavailable",
+        **_IDS,
     }
     mapper = _mapper(condition, problem, "application/problem+json")
     mapper["headers_to_add"] = [{"header": {"key": "retry-after", "value": "1"}}]

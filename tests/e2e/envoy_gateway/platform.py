@@ -19,7 +19,7 @@ from app.embedded.simulator import SimulatorSettings, create_simulator
 from app.lifespan import running
 from app.main import create_gateway_app, create_public_app
 from app.serving import bind, serving
-from app.settings import LimitSettings, Settings
+from app.settings import LimitSettings, Settings, TracingSettings
 from tests.clusters import LIMITS
 from tests.e2e.envoy_gateway.machine import envoy_gateway, only_envoy_gateway
 from tests.e2e.envoy_gateway.standalone import rate_limit_service_at, standalone
@@ -88,6 +88,7 @@ async def platform(
     overlay: Path = OVERLAY,
     counting: Counting | None = None,
     away: str | None = None,
+    tracing: TracingSettings | None = None,
 ) -> AsyncIterator[Platform]:
     """Run it. The model `simulator` is the simulator; the others answer with what they are sent.
 
@@ -97,12 +98,14 @@ async def platform(
         overlay: the kustomization that is run.
         counting: who counts requests for global limits.
         away: what does not answer: `gateway`, the gateway app, or a model.
+        tracing: where the service's traces go. Those of the gateway go nowhere: it speaks gRPC.
     """
     shipped = rendered(overlay)
     models = [document for model in MODELS for document in rendered(MANIFESTS / "models" / model)]
     listeners = {name: bind(name, _LOOPBACK, 0) for name in ("cluster", "public", "gateway", *MODELS)}
     ports = {name: listener.port for name, listener in listeners.items()}
     services = {("maas-api", 8080): ports["public"], ("maas-api", 8081): ports["gateway"]}
+    services["otel-collector", 4317] = free_port()
     services |= {(f"{model}-predictor", 80): ports[model] for model in MODELS}
     server = trustme.CA().issue_cert("localhost")
     chain = b"".join(blob.bytes() for blob in server.cert_chain_pems)
@@ -135,6 +138,7 @@ async def platform(
                     kubeconfig=str(cluster.service_kubeconfig),
                     # Who has put the policies into the embedded cluster.
                     limits=LimitSettings(installers="seed"),
+                    tracing=tracing or TracingSettings(),
                 )
             )
         )

@@ -61,6 +61,7 @@ def standalone(
             moved["spec"]["provider"] = {"type": "Host", "host": {"envoyVersion": ENVOY_VERSION}}
         for reference in _service_references(moved):
             name, number = reference["name"], reference.pop("port")
+            reference.pop("namespace", None)
             reference |= {"group": "gateway.envoyproxy.io", "kind": "Backend", "name": f"{name}-{number}"}
             backend = _backend(metadata["namespace"], reference["name"], services[name, number])
             backends[metadata["namespace"], reference["name"]] = backend
@@ -151,6 +152,9 @@ def _service_references(document: dict[str, Any]) -> list[dict[str, Any]]:
     if document["kind"] == "SecurityPolicy" and "extAuth" in spec:
         references: list[dict[str, Any]] = spec["extAuth"]["http"]["backendRefs"]
         return references
+    if document["kind"] == "EnvoyProxy" and "telemetry" in spec:
+        collectors: list[dict[str, Any]] = spec["telemetry"]["tracing"]["provider"]["backendRefs"]
+        return collectors
     return []
 
 
