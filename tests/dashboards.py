@@ -148,3 +148,16 @@ def metric_names(expression: str) -> set[str]:
     for pattern in (_NO_METRICS, r"\$\w+", _FUNCTION):
         bare = re.sub(pattern, " ", bare)
     return set(re.findall(r"[a-z][\w:]+", bare)) - _WORDS
+
+
+def all_values(path: Path) -> dict[str, str]:
+    """The variables of a dashboard with "All" chosen, as it opens."""
+    return {name: variable["allValue"] for name, variable in variables(path).items()}
+
+
+def chosen(*values: str) -> str:
+    """What Grafana sets in for the values that are chosen of a variable: a regular expression in a string."""
+    escaped = [
+        re.sub(r"[$^*{}\[\]'+?.()|]", r"\\\\\g<0>", value.replace("\\", "\\\\\\\\")) for value in values
+    ]
+    return escaped[0] if len(escaped) == 1 else f"({'|'.join(escaped)})"

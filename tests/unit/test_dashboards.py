@@ -35,11 +35,12 @@ each_grafana = pytest.mark.parametrize("path", GRAFANA, ids=lambda path: path.na
 
 # `kubectl apply` keeps a copy of each object in an annotation, and all annotations may have 256 KiB.
 _MOST_BYTES = 200 * 1024
-# How much of a counter came within the time range, exactly: docs/dashboards.md.
+# How much of a counter came within the time range, exactly: app/usage/promql.py says why so.
 _USED = re.compile(
-    r"clamp_min\(last_over_time\((?P<series>\S+?\{[^}]*\})\[\$__range\]\) - "
-    r"\(last_over_time\((?P=series)\[1h\] offset \$__range\) or "
-    r"last_over_time\((?P=series)\[\$__range\]\) \* 0\), 0\) "
+    r"last_over_time\((?P<series>\S+?\{[^}]*\})\[\$__range\]\) - "
+    r"\(\(last_over_time\((?P=series)\[1h\] offset \$__range\) <= "
+    r"min_over_time\((?P=series)\[\$__range\]\)\) or "
+    r"last_over_time\((?P=series)\[\$__range\]\) \* 0\) "
     r"unless \(resets\((?P=series)\[\$__range\]\) > 0\) or increase\((?P=series)\[\$__range\]\)"
 )
 # What OpenShift's console draws, and with which options it does.

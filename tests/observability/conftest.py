@@ -1,0 +1,196 @@
+"""A platform with real traffic behind it, and a real Prometheus that has watched."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from app.kube.resources import CONFIG_MAPS
+from tests.clusters import admin_client
+from tests.dashboards import View
+from tests.e2e.compose import COMPOSE
+from tests.maasctl import up
+from tests.observability.traffic import Ledger, Person, person
+from tests.prometheus import Prometheus, prometheus
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from tests.maasctl import Up
+
+SCRAPE_SECONDS = 1
+RATE_SECONDS = 4 * SCRAPE_SECONDS
+LIMITED = 429
+CURRENCY = "EUR"
+# Of a million tokens, and of a request.
+PRICES: dict[str, dict[str, float]] = {
+    "qwen3": {"prompt": 0.15, "completion": 0.6, "request": 0.001},
+    "facebook-opt-125m": {"prompt": 5000, "completion": 12500},
+    "granite-7b": {"request": 0.025},
+}
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A moment, and what had been seen until then.
+
+    Attributes:
+        at: seconds since the epoch; every target was scraped since the last request.
+        ledger: everything until then.
+    """
+
+    at: float
+    ledger: Ledger
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A platform, and what became of it.
+
+    Attributes:
+        prometheus: what watched.
+        started: before the first request.
+        middle: between two parts of the traffic.
+        end: after the last request.
+        live_tokens: MaaS tokens at the end, by tier.
+    """
+
+    prometheus: Prometheus
+    started: float
+    middle: Moment
+    end: Moment
+    live_tokens: dict[str, int]
+
+    def view(self, chosen: Mapping[str, str], since: float | None = None) -> View:
+        """Everything until the end, or what came after `since`."""
+        seconds = math.ceil(self.end.at - (since or self.started))
+        return View(chosen, seconds, RATE_SECONDS)
+
+
+@pytest.fixture(scope="session")
+async def observed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Observed]:
+    directory = tmp_path_factory.mktemp("observed")
+    async with up(directory / "state", "--per-token=0.002") as platform:
+        await _price(platform)
+        scraping = scrape_configuration(platform)
+        (directory / "prometheus").mkdir()
+        async with prometheus(directory / "prometheus", scraping) as watching:
+            started = await watching.scraped()
+            ledger = Ledger()
+            people = await _people(platform, ledger)
+            for _ in range(RATE_SECONDS + 1):
+                await _everyday(people)
+                await watching.scraped()
+            await _refusals(platform, people)
+            middle = await _moment(watching, ledger)
+            await _later(people)
+            end = await _moment(watching, ledger)
+            live = {"free": 1, "premium": 1, "enterprise": 1}
+            yield Observed(watching, started, middle, end, live)
+
+
+def scrape_configuration(platform: Up) -> dict[str, Any]:
+    """What docker-compose.yml's Prometheus is told, with the addresses of this platform."""
+    document: dict[str, Any] = yaml.safe_load((COMPOSE / "prometheus.yml").read_text())
+    bootstrap = json.loads((platform.state_dir / "gateway" / "envoy.json").read_text())
+    model = next(c for c in bootstrap["static_resources"]["clusters"] if c["name"] == "model")
+    (endpoint,) = model["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    address = endpoint["endpoint"]["address"]["socket_address"]
+    here = {
+        "maas-api:8081": platform.gateway_app.removeprefix("http://"),
+        "model:8000": f"{address['address']}:{address['port_value']}",
+        "envoy:9901": (platform.state_dir / "gateway" / "admin-address").read_text().strip(),
+    }
+    jobs = []
+    for job in document["scrape_configs"]:
+        ((target,),) = (config["targets"] for config in job["static_configs"])
+        if target in here:  # Limitador is not part of this platform.
+            jobs.append({**job, "static_configs": [{"targets": [here[target]]}]})
+    assert len(jobs) == len(here)
+    interval = {"scrape_interval": f"{SCRAPE_SECONDS}s", "scrape_timeout": f"{SCRAPE_SECONDS}s"}
+    return {**document, "global": {**document["global"], **interval}, "scrape_configs": jobs}
+
+
+async def _price(platform: Up) -> None:
+    """Put the prices in force."""
+    admin = await admin_client(platform.kubeconfig)
+    try:
+        await admin.create(
+            CONFIG_MAPS,
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": "maas-pricing", "namespace": "maas"},
+                "data": {"pricing.yaml": yaml.safe_dump({"currency": CURRENCY, "models": PRICES})},
+            },
+            namespace="maas",
+        )
+    finally:
+        await admin.close()
+
+
+async def _people(platform: Up, ledger: Ledger) -> dict[str, Person]:
+    tiers = {"alice": "free", "bob": "premium", "carol": "enterprise"}
+    return {name: await person(platform, ledger, name, tier) for name, tier in tiers.items()}
+
+
+async def _everyday(people: dict[str, Person]) -> None:
+    """Answers of every kind, for each tier; Alice stays below her ten requests."""
+    alice, bob, carol = people["alice"], people["bob"], people["carol"]
+    await alice.chat("qwen3", "What is a tier?")
+    await asyncio.gather(
+        bob.chat("qwen3", "How are you today?"),
+        bob.complete("granite-7b", "Once upon a time", max_tokens=7),
+        bob.embed("qwen3", "one text", "another, longer text"),
+        bob.stream("facebook-opt-125m", "Tell me more.", usage=False),
+        carol.stream("mixtral-8x7b", "And you?", usage=True),
+        carol.stream("qwen3", "Good morning!", usage=True),
+        carol.chat("facebook-opt-125m", "Two answers, please.", n=2, max_tokens=5),
+    )
+
+
+async def _refusals(platform: Up, people: dict[str, Person]) -> None:
+    """What is refused: by the limit, by access, by the token, by the model's name."""
+    alice, carol = people["alice"], people["carol"]
+    await _refused_by_limit(alice, "facebook-opt-125m", 4)
+    assert await carol.chat("no-such-model") == 404
+    stranger = Person("", "", platform.person("no-token"), carol.ledger)
+    assert await stranger.chat("qwen3") == 401
+    assert (await stranger.caller.issue()).status_code == 401
+    again = await platform.person("sha256~bob").issued(name="laptop")
+    bob = platform.person("sha256~bob")
+    assert (await bob.delete(f"/maas-api/tokens/{again['id']}")).status_code == 204
+    revoked = Person("", "", platform.person(again["token"]), carol.ledger)
+    assert await revoked.chat("qwen3") == 401
+    pause = people["bob"]
+    assert await pause.chat("mixtral-8x7b") == 403
+    await bob.get("/maas-api/no-such-path")
+
+
+async def _later(people: dict[str, Person]) -> None:
+    """More of what there was, and what was not there before."""
+    alice, bob, carol = people["alice"], people["bob"], people["carol"]
+    await _refused_by_limit(alice, "qwen3", 2)
+    await bob.complete("granite-7b", "The end")
+    await bob.stream("facebook-opt-125m", "And then?", usage=False)
+    await carol.embed("granite-7b", "a model that she has not called before")
+    await carol.stream("qwen3", "Good night!", usage=True)
+
+
+async def _refused_by_limit(someone: Person, model: str, times: int) -> None:
+    """Let somebody ask until their limit has refused them so often."""
+    while times:
+        times -= await someone.chat(model) == LIMITED
+
+
+async def _moment(watching: Prometheus, ledger: Ledger) -> Moment:
+    """Now, after a pause of more than a scrape in which nobody sent anything."""
+    for _ in range(3):
+        at = await watching.scraped()
+    return Moment(at, ledger.copy())
