@@ -49,6 +49,7 @@ class Inventory:
         self._by_age = Chronicle(self._by_uid.values)
         self._tombstones: dict[str, _Tombstone] = {}
         self._unreadable: dict[str, str] = {}
+        self._listed_version = 0
         self._subscribers: list[Callable[[MaasToken | None], None]] = []
 
     def subscribe(self, notify: Callable[[MaasToken | None], None]) -> None:
@@ -97,6 +98,14 @@ class Inventory:
         """Take a token out for good, now."""
         self._bury(token.uid, math.inf)
 
+    def learn(self, token: MaasToken) -> None:
+        """Put what the answer to a request of our own shows, unless a complete list has overtaken it.
+
+        What that list did not show was deleted before the list was taken, perhaps while no watch could tell.
+        """
+        if token.uid in self._by_uid or token.resource_version > self._listed_version:
+            self.put(token)
+
     # Sink
 
     def decode(self, obj: JsonObject) -> MaasToken | None:
@@ -126,6 +135,7 @@ class Inventory:
     def retain(self, uids: set[str], resource_version: int) -> None:
         """Keep what a complete list has shown, each of which was put before, and nothing else."""
         self._by_age.forget()
+        self._listed_version = resource_version
         # In one step, so it has to be a short one: there may be a hundred thousand.
         for uid in self._by_uid.keys() - uids:
             # What was created after the list was taken cannot be in it.
