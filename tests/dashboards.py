@@ -18,6 +18,8 @@ DASHBOARDS = MANIFESTS / "observability" / "dashboards"
 CONSOLE = DASHBOARDS / "console" / "maas.json"
 GRAFANA = sorted((DASHBOARDS / "grafana").glob("*.json"))
 FILES = [*GRAFANA, CONSOLE]
+# How the titles of rows end whose metrics are only there where the gateway's policies follow the mapping.
+IN_CLUSTERS = "(clusters only)"
 
 _WORDS = {
     "and",

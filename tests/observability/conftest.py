@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -14,18 +14,17 @@ import yaml
 from app.kube.resources import CONFIG_MAPS
 from tests.clusters import admin_client
 from tests.dashboards import View
-from tests.e2e.compose import COMPOSE
 from tests.maasctl import up
 from tests.observability.traffic import Ledger, Person, person
-from tests.prometheus import Prometheus, prometheus
+from tests.prometheus import Prometheus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from tests.maasctl import Up
 
-SCRAPE_SECONDS = 1
-RATE_SECONDS = 4 * SCRAPE_SECONDS
+SCRAPE_SECONDS = 0.5
+RATE_SECONDS = 3
 LIMITED = 429
 CURRENCY = "EUR"
 # Of a million tokens, and of a request.
@@ -74,17 +73,21 @@ class Observed:
 
 
 @pytest.fixture(scope="session")
-async def observed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Observed]:
+async def observed(
+    prometheus_programs: None, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Observed]:
     directory = tmp_path_factory.mktemp("observed")
     async with up(directory / "state", "--per-token=0.002") as platform:
         await _price(platform)
-        scraping = scrape_configuration(platform)
-        (directory / "prometheus").mkdir()
-        async with prometheus(directory / "prometheus", scraping) as watching:
-            started = await watching.scraped()
-            ledger = Ledger()
+        # What `maasctl up` has written for people who have a Prometheus.
+        written = yaml.safe_load((platform.state_dir / "prometheus.yml").read_text())
+        async with Prometheus(
+            directory / "prometheus", scrape_configs=written["scrape_configs"], seconds=SCRAPE_SECONDS
+        ) as watching:
+            await watching.scraped()
+            started, ledger = time.time(), Ledger()
             people = await _people(platform, ledger)
-            for _ in range(RATE_SECONDS + 1):
+            for _ in range(5):
                 await _everyday(people)
                 await watching.scraped()
             await _refusals(platform, people)
@@ -93,28 +96,6 @@ async def observed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ob
             end = await _moment(watching, ledger)
             live = {"free": 1, "premium": 1, "enterprise": 1}
             yield Observed(watching, started, middle, end, live)
-
-
-def scrape_configuration(platform: Up) -> dict[str, Any]:
-    """What docker-compose.yml's Prometheus is told, with the addresses of this platform."""
-    document: dict[str, Any] = yaml.safe_load((COMPOSE / "prometheus.yml").read_text())
-    bootstrap = json.loads((platform.state_dir / "gateway" / "envoy.json").read_text())
-    model = next(c for c in bootstrap["static_resources"]["clusters"] if c["name"] == "model")
-    (endpoint,) = model["load_assignment"]["endpoints"][0]["lb_endpoints"]
-    address = endpoint["endpoint"]["address"]["socket_address"]
-    here = {
-        "maas-api:8081": platform.gateway_app.removeprefix("http://"),
-        "model:8000": f"{address['address']}:{address['port_value']}",
-        "envoy:9901": (platform.state_dir / "gateway" / "admin-address").read_text().strip(),
-    }
-    jobs = []
-    for job in document["scrape_configs"]:
-        ((target,),) = (config["targets"] for config in job["static_configs"])
-        if target in here:  # Limitador is not part of this platform.
-            jobs.append({**job, "static_configs": [{"targets": [here[target]]}]})
-    assert len(jobs) == len(here)
-    interval = {"scrape_interval": f"{SCRAPE_SECONDS}s", "scrape_timeout": f"{SCRAPE_SECONDS}s"}
-    return {**document, "global": {**document["global"], **interval}, "scrape_configs": jobs}
 
 
 async def _price(platform: Up) -> None:
@@ -190,7 +171,7 @@ async def _refused_by_limit(someone: Person, model: str, times: int) -> None:
 
 
 async def _moment(watching: Prometheus, ledger: Ledger) -> Moment:
-    """Now, after a pause of more than a scrape in which nobody sent anything."""
-    for _ in range(3):
-        at = await watching.scraped()
-    return Moment(at, ledger.copy())
+    """Now, after a second and more in which nobody sent anything: ranges are of whole seconds."""
+    await watching.scraped()
+    await watching.scraped()
+    return Moment(time.time(), ledger.copy())

@@ -12,6 +12,7 @@ from tests.dashboards import (
     CONSOLE,
     DASHBOARDS,
     FILES,
+    IN_CLUSTERS,
     all_values,
     chosen,
     label_values,
@@ -27,26 +28,27 @@ if TYPE_CHECKING:
     from tests.dashboards import Query
     from tests.observability.conftest import Observed
     from tests.observability.traffic import Ledger
-    from tests.prometheus import Series
 
 USAGE, LIMITS, COST, GATEWAY, SERVICE = (
     DASHBOARDS / "grafana" / f"{name}.json" for name in ("usage", "limits", "cost", "gateway", "service")
 )
-# These need policies that follow the mapping: test_dashboards_in_a_cluster.py.
-_IN_CLUSTERS = "(clusters only)"
-HERE = [(path, query) for path in FILES for query in queries(path) if not query.row.endswith(_IN_CLUSTERS)]
+# The others: test_dashboards_in_a_cluster.py.
+HERE = [(path, query) for path in FILES for query in queries(path) if not query.row.endswith(IN_CLUSTERS)]
 PERSON = ("user", "tier", "model")
 ANSWERED, LIMITED = 200, 429
 Figures = dict[tuple[str, ...], float]
 
 
-async def run(observed: Observed, path: Path, query: Query) -> list[Series]:
-    """What the query shows of everything until the end."""
+async def values(observed: Observed, path: Path, query: Query) -> list[float]:
+    """Every value that the query shows of everything until the end."""
     view = observed.view(all_values(path))
     expression, end = view.expression(query.expression), observed.end.at
     if query.instant:
-        return await observed.prometheus.query(expression, end)
-    return await observed.prometheus.query_range(expression, end - view.range_seconds, end, SCRAPE_SECONDS)
+        return [sample.value for sample in await observed.prometheus.query(expression, at=end)]
+    found = await observed.prometheus.query_range(
+        expression, start=end - view.range_seconds, end=end, step=SCRAPE_SECONDS
+    )
+    return [value for _, points in found for _, value in points]
 
 
 async def figures(
@@ -54,28 +56,28 @@ async def figures(
     path: Path,
     panel: str,
     *labels: str,
-    values: Mapping[str, str] | None = None,
+    choice: Mapping[str, str] | None = None,
     since: float | None = None,
 ) -> Figures:
     """The numbers of a panel by these labels; where it asks several queries, by their legends too."""
-    view = observed.view({**all_values(path), **(values or {})}, since)
+    view = observed.view({**all_values(path), **(choice or {})}, since)
     found: Figures = {}
     asked = [query for query in queries(path) if query.panel == panel]
     assert asked
     assert all(query.instant for query in asked)
     for query in asked:
-        for series in await observed.prometheus.query(view.expression(query.expression), observed.end.at):
-            key = tuple(series.labels.get(label, "") for label in labels)
+        for sample in await observed.prometheus.query(view.expression(query.expression), at=observed.end.at):
+            key = tuple(sample.labels.get(label, "") for label in labels)
             column = (query.legend,) if len(asked) > 1 else ()
-            found[(*key, *column)] = series.points[0][1]
+            found[(*key, *column)] = sample.value
     return found
 
 
 async def figure(
-    observed: Observed, path: Path, panel: str, values: Mapping[str, str] | None = None
+    observed: Observed, path: Path, panel: str, choice: Mapping[str, str] | None = None
 ) -> float:
     """The one number of a panel."""
-    (found,) = (await figures(observed, path, panel, values=values)).values()
+    (found,) = (await figures(observed, path, panel, choice=choice)).values()
     return found
 
 
@@ -131,12 +133,11 @@ def seen(figures: Figures) -> Figures:
 # Nothing is empty
 
 
-@pytest.mark.parametrize(("path", "query"), HERE, ids=lambda value: str(value).rpartition("/")[2])
+@pytest.mark.parametrize(
+    ("path", "query"), HERE, ids=lambda value: getattr(value, "name", None) or str(value)
+)
 async def test_no_panel_is_empty(observed: Observed, path: Path, query: Query) -> None:
-    found = await run(observed, path, query)
-    assert any(not math.isnan(value) for series in found for _, value in series.points), (
-        f"{query} shows nothing"
-    )
+    assert [value for value in await values(observed, path, query) if not math.isnan(value)]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -262,8 +263,8 @@ async def test_models_count_the_tokens_that_clients_saw(observed: Observed) -> N
     counters = {"prompt": "vllm:prompt_tokens_total", "completion": "vllm:generation_tokens_total"}
     untold = {model for _, _, model in ledger.unmetered}
     for kind, counter in counters.items():
-        counted = await observed.prometheus.query(f"sum by (model_name) ({counter})", end)
-        by_model = {(series.labels["model_name"],): series.points[0][1] for series in counted}
+        counted = await observed.prometheus.query(f"sum by (model_name) ({counter})", at=end)
+        by_model = {(sample.labels["model_name"],): sample.value for sample in counted}
         told = {
             entry: amount
             for entry, amount in ledger.tokens.items()
@@ -275,9 +276,8 @@ async def test_models_count_the_tokens_that_clients_saw(observed: Observed) -> N
 
 
 async def test_the_service_shows_its_tokens(observed: Observed) -> None:
-    view, end = observed.view({}), observed.end.at
     (live,) = (query for query in queries(USAGE) if query.panel == "Live MaaS tokens by tier")
-    shown = await observed.prometheus.query(view.expression(live.expression), end)
-    assert {series.labels["tier"]: series.points[0][1] for series in shown} == observed.live_tokens
+    shown = await observed.prometheus.query(live.expression, at=observed.end.at)
+    assert {sample.labels["tier"]: sample.value for sample in shown} == observed.live_tokens
     assert await figure(observed, SERVICE, "Tier mapping in force") == 1
     assert await figure(observed, SERVICE, "Leaders") == 1
