@@ -72,6 +72,7 @@ async def running(
             await _end(*tasks)
             await service.access_reviewer.close()
             await service.token_reviewer.close()
+            await service.meter.close()
     finally:
         await client.close()
 

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app.api import admin, errors, health, models, schemas, tiers, tokens
+from app.api import admin, errors, health, models, schemas, tiers, tokens, usage
 from app.api.request_context import BodyLimit, RequestContext
 from app.gateway.authorize import PREFIX, Authorizer
 from app.gateway.identity import identity
@@ -50,7 +50,7 @@ def create_public_app(service: Service) -> ASGIApp:
         separate_input_output_schemas=False,
     )
     app.state.service = service
-    for router in (tokens.router, admin.router, tiers.router, models.router):
+    for router in (tokens.router, admin.router, tiers.router, usage.router, models.router):
         app.include_router(router)
     app.include_router(health.router, prefix="/maas-api")
     errors.install(app)

@@ -40,6 +40,10 @@ from app.tokens.revoker import Revoker
 from app.tokens.signing_keys import SigningKeys
 from app.tokens.standing import Standings
 from app.tokens.verifier import Verifier
+from app.usage.meter import Meter
+from app.usage.price_metrics import PriceMetrics
+from app.usage.price_source import PriceSource
+from app.usage.prometheus import Prometheus
 
 if TYPE_CHECKING:
     import random
@@ -63,6 +67,8 @@ class Service:
         reflectors: all of them, those of the models too.
         reconcilers: what only the leader runs.
         election: this replica's candidature.
+        prices: what models cost.
+        meter: what was used, by Prometheus' account.
         events: Kubernetes Events on the mapping's ConfigMap.
         stopping: set when the process is about to end: it is not ready, and does not stand for election.
     """
@@ -88,6 +94,8 @@ class Service:
     reflectors: tuple[Reflector[Any], ...]
     reconcilers: tuple[Reconciler, ...]
     election: LeaderElection
+    prices: PriceSource
+    meter: Meter
     events: EventRecorder
     stopping: asyncio.Event
 
@@ -137,6 +145,7 @@ def build(
         *,
         namespace: str | None = None,
         form: Form = WHOLE,
+        name: str | None = None,
         **selectors: str,
     ) -> Reflector[Any]:
         return Reflector(
@@ -145,7 +154,7 @@ def build(
             sink,
             namespace=namespace,
             selectors=selectors,
-            listing=Listing(kube.page_size, form),
+            listing=Listing(kube.page_size, form, name),
             backoff=Backoff(random),
             clock=clock,
             observe=metrics.observe_reflector,
@@ -164,6 +173,15 @@ def build(
     of_mapping = reflector(CONFIG_MAPS, tiers, namespace=namespace, fieldSelector=mapping)
     decisive = (of_tokens, of_mapping, reflector(GROUPS, membership))
     decisions = Freshness(decisive, staleness_seconds=kube.staleness_seconds)
+    prices = PriceSource()
+    of_prices = reflector(
+        CONFIG_MAPS,
+        prices,
+        namespace=namespace,
+        name=f"configmaps/{settings.pricing.config_map}",
+        fieldSelector=f"metadata.name={settings.pricing.config_map}",
+    )
+    usage = settings.usage
     models = tuple(reflector(kind, catalogue.shelf(kind)) for kind in KINDS)
     # Also of two processes on one host, and of one that was killed and started again.
     identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
@@ -235,7 +253,7 @@ def build(
         orphans=orphans,
         claims=Claims(inventory, standings, corrector, wait_read=decisions.wait_synced, pace=pace),
         decisions=decisions,
-        reflectors=(*decisive, *models),
+        reflectors=(*decisive, *models, of_prices),
         reconcilers=(
             MappingEvents(tiers, events, wait_read=of_mapping.wait_synced),
             Retier(
@@ -261,6 +279,10 @@ def build(
             ),
             *limits,
         ),
+        prices=prices,
+        meter=Meter(
+            Prometheus(usage) if usage.prometheus_url else None, cache_seconds=usage.cache_seconds, time=now
+        ),
         events=events,
         stopping=stopping or asyncio.Event(),
         election=LeaderElection(
@@ -279,6 +301,7 @@ def build(
     )
     signing_keys.subscribe(service.verifier.forget)
     service.token_reviewer.subscribe(service.claims.note)
+    metrics.registry.register(PriceMetrics(prices))
     metrics.watch_tokens(inventory.__len__, lambda: inventory.unreadable, orphans.__len__)
     tiers.subscribe(lambda: metrics.observe_mapping(tiers.generation, valid=tiers.error is None))
     return service

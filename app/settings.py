@@ -7,8 +7,9 @@ A setting's variable is ``MAAS_``, its group and its name: ``settings.tokens.max
 from __future__ import annotations
 
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -151,6 +152,61 @@ class ReconcilersSettings(_Group):
     reaper_seconds: Seconds = Field(15, description="How often expired tokens are looked for.")
 
 
+class PricingSettings(_Group):
+    """Where prices come from."""
+
+    config_map: str = Field("maas-pricing", description="Name of the ConfigMap with the prices.")
+
+
+class UsageSettings(_Group):
+    """Where usage is asked for."""
+
+    prometheus_url: str | None = Field(
+        None,
+        description="Address of Prometheus or of a Thanos Querier, without `/api/v1`; "
+        "without one there is no usage to ask for.",
+    )
+    token_file: str | None = Field(
+        None, description="File with the bearer token to show there; it is read for each question."
+    )
+    ca_file: str | None = Field(
+        None, description="File with the CA certificates to check it by; without one, those of the system."
+    )
+    timeout_seconds: float = Field(10, gt=0, le=300, description="How long one question may take.")
+    concurrency: int = Field(8, gt=0, le=100, description="Questions asked at once at most; others wait.")
+    cache_seconds: int = Field(
+        5, ge=0, le=300, description="How long an answer is kept; the windows end at multiples of it."
+    )
+    max_window_seconds: int = Field(
+        31 * _DAY, ge=60, description="Longest window; no longer than Prometheus keeps its data."
+    )
+
+    @field_validator("prometheus_url")
+    @classmethod
+    def _is_an_address(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        message = "expected an address such as http://prometheus.monitoring.svc:9090"
+        try:
+            url = urlsplit(value)
+            port_is_a_number = url.port is None or url.port > 0
+        except ValueError:
+            raise ValueError(message) from None
+        if url.scheme not in ("http", "https") or not url.hostname or not port_is_a_number:
+            raise ValueError(message)
+        if url.username is not None or url.password is not None:
+            raise ValueError("expected an address without a password; put a token into a file")
+        if url.query or url.fragment or not value.isascii() or any(map(str.isspace, value)):
+            raise ValueError(message)
+        return value
+
+    @model_validator(mode="after")
+    def _keep_the_token_secret(self) -> Self:
+        if self.token_file and not (self.prometheus_url or "").startswith("https://"):
+            raise ValueError("a token is sent by https only: prometheus_url must begin with https://")
+        return self
+
+
 class LogSettings(_Group):
     """What is logged, and how."""
 
@@ -188,4 +244,6 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     leader: LeaderSettings = LeaderSettings()
     reconcilers: ReconcilersSettings = ReconcilersSettings()
+    pricing: PricingSettings = PricingSettings()
+    usage: UsageSettings = UsageSettings()
     log: LogSettings = LogSettings()

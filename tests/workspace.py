@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import yaml
 
+from app.kube.errors import KubeConflictError
 from app.kube.resources import (
     CONFIG_MAPS,
     INFERENCE_SERVICES,
@@ -129,6 +130,15 @@ class Workspace:
         await self.cluster.admin.merge_patch(
             CONFIG_MAPS, "tier-to-group-mapping", {"data": {**other, key: mapping}}, namespace=self.namespace
         )
+
+    async def set_prices(self, pricing: str) -> None:
+        """Put prices in place of those that are there, if any are."""
+        admin, name, data = self.cluster.admin, "maas-pricing", {"pricing.yaml": pricing}
+        metadata = {"name": name, "namespace": self.namespace}
+        try:
+            await self._create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
+        except KubeConflictError:
+            await admin.merge_patch(CONFIG_MAPS, name, {"data": data}, namespace=self.namespace)
 
     async def model(self, name: str, *groups: str, resource: Resource = INFERENCE_SERVICES) -> str:
         """A model in this namespace that members of `groups` may call; returns its id."""

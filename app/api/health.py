@@ -51,6 +51,8 @@ def readiness(service: Service) -> dict[str, Any]:
     notes = []
     if service.tiers.mapping and service.tiers.error:
         notes.append("the tier mapping was rejected; the last good one is in force")
+    if service.prices.error:
+        notes.append("the prices were rejected; the last good ones are in force")
     if not service.decisions.connected and not blocking:
         notes.append("the Kubernetes API is away; decisions are made from memory")
     return {

@@ -30,6 +30,14 @@ from app.tokens.errors import (
     TokenNotAcceptedError,
     TokenNotFoundError,
 )
+from app.usage.errors import (
+    UsageAnswerError,
+    UsageNotConfiguredError,
+    UsageTooLargeError,
+    UsageUnavailableError,
+    UsersNotRecordedError,
+    WindowError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -136,6 +144,12 @@ _TABLE: dict[type[Exception], tuple[int, str, Mapping[str, str]]] = {
     TokenNotFoundError: (404, "token_not_found", {}),
     TokenLimitReachedError: (409, "token_limit_reached", {}),
     ExpirationOutOfRangeError: (422, "expiration_out_of_range", {}),
+    WindowError: (422, "invalid_window", {}),
+    UsageTooLargeError: (422, "usage_too_large", {}),
+    UsageNotConfiguredError: (501, "usage_not_configured", {}),
+    UsersNotRecordedError: (501, "users_not_recorded", {}),
+    UsageAnswerError: (502, "usage_unavailable", _TRY_LATER),
+    UsageUnavailableError: (503, "usage_unavailable", _TRY_LATER),
     NoMappingError: (503, "mapping_unavailable", _TRY_LATER),
 }
 
@@ -148,6 +162,8 @@ def problem_for(error: Exception) -> Problem:
     if (known := _TABLE.get(type(error))) is not None:
         status, code, headers = known
         detail = str(error)
+        if isinstance(error, UsageAnswerError | UsageUnavailableError):
+            detail = "What was used cannot be told right now; try again in a moment."
         if isinstance(error, NoMappingError):
             detail = "There is no valid tier mapping yet; ask your platform team to look at /readyz."
         return Problem(status, code, detail, headers)

@@ -14,9 +14,12 @@ _MEANINGS = {
     404: "There is none (`token_not_found`, `model_not_found`).",
     409: "You hold as many live tokens as you may (`token_limit_reached`).",
     413: "The body is too large (`body_too_large`).",
-    422: "A value is not acceptable (`invalid_request`, `expiration_out_of_range`).",
-    502: "The Kubernetes API refused (`upstream_error`).",
-    503: "Try again after `Retry-After` seconds (`upstream_unavailable`, `mapping_unavailable`).",
+    422: "A value is not acceptable (`invalid_request`, `expiration_out_of_range`, "
+    "`invalid_window`, `usage_too_large`).",
+    501: "The platform is not set up for this (`usage_not_configured`, `users_not_recorded`).",
+    502: "The Kubernetes API or Prometheus refused (`upstream_error`, `usage_unavailable`).",
+    503: "Try again after `Retry-After` seconds (`upstream_unavailable`, `mapping_unavailable`, "
+    "`usage_unavailable`).",
 }
 
 

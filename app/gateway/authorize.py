@@ -9,7 +9,6 @@ and the model were seen before.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import msgspec
 import orjson
@@ -26,6 +25,7 @@ from app.api.problems import (
 )
 from app.api.request_context import request_id_of
 from app.identity.errors import ConflictingTokensError, MissingTokenError
+from app.identity.user import header_value
 from app.observability import audit
 from app.observability.logging import request_id
 
@@ -39,8 +39,6 @@ PREFIX = "/internal/authorize"
 
 _LONGEST_MODEL = 320  # <namespace>/<name>: a label and a subdomain.
 _MODELS = "/v1/models"
-# What may stand in a header as it is; everything else of a user name is percent-encoded (RFC 3986).
-_PLAIN = ":@/+.-_~"
 
 
 class _Question(msgspec.Struct):
@@ -164,7 +162,7 @@ class Authorizer:
         if (encoded := self._users.get(owner)) is None:
             if len(self._users) > len(self._service.inventory) + 1000:
                 self._users.clear()
-            encoded = self._users[owner] = quote(owner, safe=_PLAIN).encode()
+            encoded = self._users[owner] = header_value(owner).encode()
         return encoded
 
     async def _refuse(self, send: Send, error: Exception, record: MaasToken | None, model: str) -> None:

@@ -68,10 +68,12 @@ class Listing:
     Attributes:
         page_size: objects asked for in one page of a list.
         form: whole, or their metadata alone.
+        name: what the reflector is called where the resource's plural name is not enough to tell it.
     """
 
     page_size: int = 500
     form: Form = WHOLE
+    name: str | None = None
 
 
 _AS_IT_IS = Listing()
@@ -129,8 +131,8 @@ class Reflector(Generic[T]):
 
     @property
     def name(self) -> str:
-        """The resource's plural name."""
-        return self._resource.plural
+        """What the listing says, or the resource's plural name."""
+        return self._listing.name or self._resource.plural
 
     @property
     def synced(self) -> bool:

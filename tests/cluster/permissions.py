@@ -25,25 +25,29 @@ class Permission:
     verb: str
     resource: str
     group: str = ""
+    name: str = ""
+    """The one object that it is about; empty for all."""
 
     def __str__(self) -> str:
-        return f"{self.verb} {self.resource}"
+        return " ".join(filter(None, (self.verb, self.resource, self.name)))
 
     def within(self, rule: Rule) -> bool:
         return (
             self.group in rule["apiGroups"]
             and self.resource in rule["resources"]
             and self.verb in rule["verbs"]
+            and self.name in rule.get("resourceNames", [""])
         )
 
 
 def permissions(rule: Rule) -> list[Permission]:
     """Everything that a rule permits."""
     return [
-        Permission(verb, resource, group)
+        Permission(verb, resource, group, name)
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for verb in rule["verbs"]
+        for name in rule.get("resourceNames", [""])
     ]
 
 
@@ -91,11 +95,11 @@ async def settled(workspace: Workspace, missing: Permission | None = None) -> No
     """Wait until the API server, which reads rules through a watch of its own, knows those of `workspace`."""
     for rule in shipped_rules("Role", "ClusterRole"):
         for permission in permissions(rule):
-            asked = partial(_allowed, workspace, permission, rule, expected=permission != missing)
+            asked = partial(_allowed, workspace, permission, expected=permission != missing)
             await eventually(asked)
 
 
-async def _allowed(workspace: Workspace, permission: Permission, rule: Rule, *, expected: bool) -> bool:
+async def _allowed(workspace: Workspace, permission: Permission, *, expected: bool) -> bool:
     resource, _, subresource = permission.resource.partition("/")
     attributes: dict[str, Any] = {
         "namespace": workspace.namespace,
@@ -103,7 +107,7 @@ async def _allowed(workspace: Workspace, permission: Permission, rule: Rule, *, 
         "group": permission.group,
         "resource": resource,
         "subresource": subresource,
-        "name": rule.get("resourceNames", [""])[0],
+        "name": permission.name,
     }
     user = f"system:serviceaccount:{workspace.namespace}:maas-api"
     review = {

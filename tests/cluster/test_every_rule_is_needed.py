@@ -29,6 +29,7 @@ pytestmark = pytest.mark.cluster
 
 REVIEWS = "authorization.k8s.io"
 MODELS = "serving.kserve.io"
+MAPPING, PRICES = "tier-to-group-mapping", "maas-pricing"
 
 
 async def a_token_is_issued(maas: Replica) -> bool:
@@ -100,6 +101,14 @@ async def a_change_of_the_mapping_is_followed(maas: Replica) -> bool:
     return await _hears_of(maas, "configmaps", change, lambda: "new" in _tiers(maas))
 
 
+async def a_change_of_prices_is_followed(maas: Replica) -> bool:
+    async def change() -> None:
+        await maas.workspace.set_prices("currency: USD\nmodels: {model: {request: 1}}")
+
+    prices = maas.service.prices
+    return await _hears_of(maas, f"configmaps/{PRICES}", change, lambda: prices.prices.models)
+
+
 def a_new_model_is_found(resource: Resource) -> Feature:
     async def feature(maas: Replica) -> bool:
         async def add() -> None:
@@ -165,10 +174,12 @@ NEEDED_FOR: dict[Permission, Feature] = {
     Permission("patch", "serviceaccounts"): a_token_that_ends_sooner_than_asked_says_so,
     Permission("delete", "serviceaccounts"): a_token_is_revoked,
     Permission("create", "serviceaccounts/token"): a_token_is_issued,
-    Permission("list", "configmaps"): it_becomes_ready,
-    Permission("watch", "configmaps"): a_change_of_the_mapping_is_followed,
-    Permission("get", "leases", "coordination.k8s.io"): one_replica_leads_and_goes_on_leading,
-    Permission("update", "leases", "coordination.k8s.io"): one_replica_leads_and_goes_on_leading,
+    Permission("list", "configmaps", name=MAPPING): it_becomes_ready,
+    Permission("watch", "configmaps", name=MAPPING): a_change_of_the_mapping_is_followed,
+    Permission("list", "configmaps", name=PRICES): it_becomes_ready,
+    Permission("watch", "configmaps", name=PRICES): a_change_of_prices_is_followed,
+    Permission("get", "leases", "coordination.k8s.io", "maas-api"): one_replica_leads_and_goes_on_leading,
+    Permission("update", "leases", "coordination.k8s.io", "maas-api"): one_replica_leads_and_goes_on_leading,
     Permission("create", "leases", "coordination.k8s.io"): one_replica_leads_and_goes_on_leading,
     Permission("create", "events"): a_rejected_mapping_is_told_at_the_config_map,
     Permission("get", "events"): a_mapping_that_is_rejected_again_is_counted,

@@ -69,8 +69,12 @@ def test_the_shipped_mapping_is_the_one_of_the_guide() -> None:
 def test_the_service_finds_the_mapping_under_its_default_name() -> None:
     name = Settings.model_fields["tiers"].default.config_map
     assert the("ConfigMap")["metadata"]["name"] == name
-    (rule,) = (rule for rule in rules() if "configmaps" in rule["resources"])
-    assert rule["resourceNames"] == [name]
+
+
+def test_the_service_may_read_the_config_maps_of_its_default_names_and_no_others() -> None:
+    names = {Settings.model_fields[group].default.config_map for group in ("tiers", "pricing")}
+    readable = [rule["resourceNames"] for rule in rules() if "configmaps" in rule["resources"]]
+    assert sorted(readable) == sorted([name] for name in names)
 
 
 def test_the_service_account_is_not_taken_for_a_maas_token() -> None:

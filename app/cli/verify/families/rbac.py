@@ -40,6 +40,7 @@ RULES = (
     Rule("", "serviceaccounts", ("create", "get", "list", "watch", "patch", "delete"), namespaced=True),
     Rule("", "serviceaccounts/token", ("create",), namespaced=True),
     Rule("", "configmaps", ("list", "watch"), namespaced=True, name="tier-to-group-mapping"),
+    Rule("", "configmaps", ("list", "watch"), namespaced=True, name="maas-pricing"),
     Rule("coordination.k8s.io", "leases", ("get", "update"), namespaced=True, name="maas-api"),
     Rule("coordination.k8s.io", "leases", ("create",), namespaced=True),
     Rule("", "events", ("create", "get", "patch"), namespaced=True),

@@ -1,0 +1,1 @@
+"""What was used, by Prometheus' account, and what it costs."""
