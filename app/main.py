@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
-from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_fastapi_instrumentator import Instrumentator
 from starlette.applications import Starlette
@@ -70,7 +69,7 @@ def create_gateway_app(service: Service) -> ASGIApp:
         return JSONResponse(document, status_code=503 if document["status"] == "unavailable" else 200)
 
     async def metrics(_request: Request) -> Response:
-        return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(service.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
     rest = Starlette(
         routes=[

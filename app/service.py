@@ -220,6 +220,7 @@ def build(
             cache_entries=settings.identity.cache_entries,
             clock=clock,
             time=now,
+            observe=lambda seconds: metrics.observe_issue_step("token_review", seconds),
         ),
         access_reviewer=access_reviewer,
         tiers=tiers,
@@ -248,6 +249,7 @@ def build(
             lifetimes=Lifetimes(tokens.default_seconds, tokens.min_seconds, tokens.max_seconds),
             time=now,
             mark=lambda: secrets.token_hex(8),
+            observe=metrics.observe_issue_step,
         ),
         revoker=Revoker(client, inventory, namespace=namespace, clock=clock),
         orphans=orphans,
@@ -302,6 +304,13 @@ def build(
     signing_keys.subscribe(service.verifier.forget)
     service.token_reviewer.subscribe(service.claims.note)
     metrics.registry.register(PriceMetrics(prices))
-    metrics.watch_tokens(inventory.__len__, lambda: inventory.unreadable, orphans.__len__)
-    tiers.subscribe(lambda: metrics.observe_mapping(tiers.generation, valid=tiers.error is None))
+    metrics.before_reading(
+        lambda: metrics.observe_tokens(inventory.tiers, unreadable=inventory.unreadable, orphans=len(orphans))
+    )
+    metrics.before_reading(
+        lambda: metrics.observe_contact(
+            ((each.name, each.age()) for each in service.reflectors), reachable=decisions.connected
+        )
+    )
+    tiers.subscribe(lambda: metrics.observe_mapping(tiers.generation, valid=tiers.error is None, at=now()))
     return service

@@ -8,6 +8,7 @@ and the model were seen before.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -60,6 +61,7 @@ class Authorizer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request of Envoy's."""
+        started = time.perf_counter()
         headers = dict(scope["headers"])
         record: MaasToken | None = None
         model = ""
@@ -81,9 +83,11 @@ class Authorizer:
                 allowed.append((b"x-maas-model", model.encode()))
         except Exception as error:  # noqa: BLE001  # whatever happens, Envoy gets an answer that lets nothing pass
             request_id.set(request_id_of(headers))
-            await self._refuse(send, error, record, model)
+            await self._refuse(send, error, record, model, started)
             return
-        self._service.metrics.authorizations.labels(tier.name, "allowed").inc()
+        self._service.metrics.observe_authorization(
+            tier.name, model, "allowed", time.perf_counter() - started
+        )
         allowed.append((b"content-length", b"0"))
         await send({"type": "http.response.start", "status": 200, "headers": allowed})
         await send({"type": "http.response.body"})
@@ -165,9 +169,15 @@ class Authorizer:
             encoded = self._users[owner] = header_value(owner).encode()
         return encoded
 
-    async def _refuse(self, send: Send, error: Exception, record: MaasToken | None, model: str) -> None:
+    async def _refuse(
+        self, send: Send, error: Exception, record: MaasToken | None, model: str, started: float
+    ) -> None:
         problem = problem_for(error)
-        self._service.metrics.authorizations.labels(record.tier if record else "", problem.code).inc()
+        tier = record.tier if record else ""
+        # Anybody may ask for models that do not exist, each of which would be a series.
+        known = model if self._service.catalogue.get(model) else ""
+        seconds = time.perf_counter() - started
+        self._service.metrics.observe_authorization(tier, known, problem.code, seconds)
         if problem.status < 500:  # noqa: PLR2004  # what failed here was not refused to anybody
             owner, token_id = (record.owner, record.id) if record else ("", "")
             audit.refused("inference", owner, reason=problem.code, tokenId=token_id, model=model)

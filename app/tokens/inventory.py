@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,7 @@ class Inventory:
         self._by_id: dict[str, MaasToken] = {}
         self._by_owner: dict[str, dict[str, MaasToken]] = {}
         self._by_age = Chronicle(self._by_uid.values)
+        self._tiers: Counter[str] = Counter()
         self._tombstones: dict[str, _Tombstone] = {}
         self._unreadable: dict[str, str] = {}
         self._listed_version = 0
@@ -68,6 +70,11 @@ class Inventory:
     def unreadable(self) -> int:
         """How many ServiceAccounts look like tokens and cannot be read."""
         return len(self._unreadable)
+
+    @property
+    def tiers(self) -> dict[str, int]:
+        """How many tokens have which tier in their label; a tier that has been seen stays, with 0."""
+        return dict(self._tiers)
 
     def owners(self) -> list[str]:
         """Everyone who has a token."""
@@ -168,6 +175,7 @@ class Inventory:
         self._by_id[item.id] = item
         self._by_owner.setdefault(item.owner, {})[item.uid] = item
         self._by_age.add(item)
+        self._tiers[item.tier] += 1
         return True
 
     def remove(self, obj: JsonObject) -> None:
@@ -200,3 +208,4 @@ class Inventory:
         if not tokens:
             del self._by_owner[token.owner]
         self._by_age.remove(token)
+        self._tiers[token.tier] -= 1
