@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 import yaml
 
@@ -17,6 +18,7 @@ from tests.dashboards import View
 from tests.maasctl import up
 from tests.observability.traffic import Ledger, Person, person
 from tests.prometheus import Prometheus
+from tests.workspace import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -102,18 +104,16 @@ async def _price(platform: Up) -> None:
     """Put the prices in force."""
     admin = await admin_client(platform.kubeconfig)
     try:
-        await admin.create(
-            CONFIG_MAPS,
-            {
-                "apiVersion": "v1",
-                "kind": "ConfigMap",
-                "metadata": {"name": "maas-pricing", "namespace": "maas"},
-                "data": {"pricing.yaml": yaml.safe_dump({"currency": CURRENCY, "models": PRICES})},
-            },
-            namespace="maas",
-        )
+        prices = {"pricing.yaml": yaml.safe_dump({"currency": CURRENCY, "models": PRICES})}
+        await admin.merge_patch(CONFIG_MAPS, "maas-pricing", {"data": prices}, namespace="maas")
     finally:
         await admin.close()
+
+    async def in_force() -> bool:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            return f'currency="{CURRENCY}"' in (await client.get(platform.metrics)).text
+
+    await eventually(in_force)
 
 
 async def _people(platform: Up, ledger: Ledger) -> dict[str, Person]:
