@@ -231,7 +231,7 @@ async def test_the_cost_is_right_to_the_cent(
 ) -> None:
     shown = await figures(observed, path, panel, *labels, "currency")
     expected = cost(observed.end.ledger, *labels)
-    assert shown == pytest.approx(expected)
+    assert shown == pytest.approx(expected, rel=1e-9)
     assert {key: round(value, 2) for key, value in shown.items()} == {
         key: round(value, 2) for key, value in expected.items()
     }
@@ -240,11 +240,13 @@ async def test_the_cost_is_right_to_the_cent(
 
 async def test_all_costs_add_up(observed: Observed) -> None:
     expected = cost(observed.end.ledger)
-    assert await figures(observed, COST, "Cost", "currency") == pytest.approx(expected)
+    assert await figures(observed, COST, "Cost", "currency") == pytest.approx(expected, rel=1e-9)
     whole = await figures(observed, COST, "Cost by user and model", *PERSON, "currency")
-    assert sum(whole.values()) == pytest.approx(sum(expected.values()))
+    assert sum(whole.values()) == pytest.approx(sum(expected.values()), rel=1e-9)
     hours = observed.view({}).range_seconds / 3600
-    assert await figure(observed, COST, "Cost per hour") == pytest.approx(sum(expected.values()) / hours)
+    assert await figure(observed, COST, "Cost per hour") == pytest.approx(
+        sum(expected.values()) / hours, rel=1e-9
+    )
 
 
 async def test_a_model_without_a_price_has_no_cost_and_is_named(observed: Observed) -> None:
