@@ -70,15 +70,22 @@ def settings() -> Iterator[list[str]]:
     for name, field in Settings.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             for inner, inner_field in field.annotation.model_fields.items():
-                yield row(f"`MAAS_{name}_{inner}`".upper(), inner_field)
+                yield row(variable(f"MAAS_{name}_{inner}".upper(), inner_field), inner_field)
         elif isinstance(field.validation_alias, AliasChoices):
             yield row(" or ".join(f"`{alias}`" for alias in field.validation_alias.choices), field)
         else:
             yield row(f"`MAAS_{name}`".upper(), field)
 
 
+def variable(name: str, field: FieldInfo) -> str:
+    """Its name, and the one that others have made known."""
+    extra = field.json_schema_extra
+    also = str(extra.get("also", "")) if isinstance(extra, dict) else ""
+    return f"`{name}` or `{also}`" if also else f"`{name}`"
+
+
 def row(variable: str, field: FieldInfo) -> list[str]:
-    default = "none" if field.default is None else f"`{field.default}`"
+    default = "none" if field.default in (None, "") else f"`{field.default}`"
     if isinstance(field.default, bool):
         default = default.lower()
     return [variable, kind(field), default, str(field.description)]

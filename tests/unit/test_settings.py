@@ -47,6 +47,9 @@ def test_a_variable_is_prefix_group_and_name(monkeypatch: pytest.MonkeyPatch) ->
         ("MAAS_LEADER_RETRY_SECONDS", "0"),
         ("MAAS_LEADER_LEASE_SECONDS", "301"),
         ("MAAS_LEADER_ENABLED", "perhaps"),
+        ("MAAS_TRACING_RATIO", "1.1"),
+        ("MAAS_TRACING_RATIO", "nan"),
+        ("MAAS_TRACING_SAMPLED_BY", "anyone"),
     ],
 )
 def test_values_that_make_no_sense_are_refused(
@@ -55,3 +58,38 @@ def test_values_that_make_no_sense_are_refused(
     monkeypatch.setenv(variable, value)
     with pytest.raises(ValidationError):
         Settings()
+
+
+def test_traces_have_the_names_of_opentelemetry_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/")
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "models")
+    assert (Settings().tracing.endpoint, Settings().tracing.service_name) == (
+        "http://collector:4318",
+        "models",
+    )
+    monkeypatch.setenv("MAAS_TRACING_ENDPOINT", "")
+    monkeypatch.setenv("MAAS_TRACING_RATIO", "0.1")
+    tracing = Settings().tracing
+    assert (tracing.endpoint, tracing.ratio, tracing.service_name) == ("", 0.1, "models")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "collector:4318",
+        "grpc://collector:4317",
+        "http://",
+        "http://user:secret@collector:4318",
+        "http://collector:4318?token=secret",
+        "http://collector:none",
+    ],
+)
+def test_an_address_of_traces_is_checked_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("MAAS_TRACING_ENDPOINT", address)
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    (error,) = caught.value.errors(include_input=False)
+    assert error["loc"] == ("tracing", "endpoint")
+    assert "secret" not in str(error)
