@@ -13,6 +13,8 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from app.embedded.simulator.metrics import Series
 from app.observability.metrics import Metrics
+from app.usage.price_metrics import PriceMetrics
+from app.usage.price_source import PriceSource
 from tests.dashboards import (
     CONSOLE,
     DASHBOARDS,
@@ -155,12 +157,12 @@ def test_what_was_used_is_counted_exactly_and_curves_follow_the_zoom(path: Path)
 def test_the_service_and_the_models_have_the_metrics_that_are_asked_for() -> None:
     served = {
         sample
-        for registry in (Metrics().registry, Series().registry)
-        for family in registry.collect()
+        for collector in (Metrics().registry, Series().registry, PriceMetrics(PriceSource()))
+        for family in collector.collect()
         for sample in (family.name, *(f"{family.name}_{end}" for end in ("total", "bucket", "sum", "count")))
     }
     asked = {name for path in FILES for query in queries(path) for name in metric_names(query.expression)}
-    elsewhere = ("maas_gateway_", "maas_model_price_", "envoy_", "http_request")
+    elsewhere = ("maas_gateway_", "envoy_", "http_request")
     own = {name for name in asked if not name.startswith(elsewhere)}
     assert {name.partition("_")[0] for name in own} >= {"maas"}
     assert any(name.startswith("vllm:") for name in own)
