@@ -126,6 +126,11 @@ class Prometheus:
             for each in result["result"]
         ]
 
+    async def label_values(self, selector: str, label: str) -> list[str]:
+        """The values that a label has in the series of a selector."""
+        values: list[str] = await self._ask(f"label/{label}/values", {"match[]": selector})
+        return values
+
     async def rules(self) -> list[dict[str, Any]]:
         """Every rule, as Prometheus tells of it."""
         data = await self._ask("rules", {})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import ssl
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -118,15 +117,6 @@ async def data_plane(
 def compose() -> dict[str, Any]:
     document: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     return document
-
-
-def metrics_asked_for() -> set[str]:
-    """The names of all metrics that the dashboard's queries ask for."""
-    dashboard = json.loads((COMPOSE / "grafana" / "dashboards" / "maas.json").read_text())
-    queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
-    # Names of metrics are what is left without labels, groupings, durations, functions and numbers.
-    bare = re.sub(r"\{[^}]*\}|\b\w+ by \([^)]*\)|\[\w+\]|\b\w+ ?(?=\()|\b[\d.]+\b", " ", " ".join(queries))
-    return set(re.findall(r"[a-z][\w:]+", bare))
 
 
 def _limitador_arguments(ports: Mapping[str, int]) -> list[str]:

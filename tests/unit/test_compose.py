@@ -8,11 +8,10 @@ import typer
 import yaml
 
 from app.cli.root import create_cli
-from app.embedded.simulator.metrics import Series
-from app.observability.metrics import Metrics
 from app.settings import Settings
 from app.tiers.parser import parse_mapping
-from tests.e2e.compose import COMPOSE, ROOT, compose, metrics_asked_for
+from tests.dashboards import GRAFANA
+from tests.e2e.compose import COMPOSE, ROOT, compose
 from tests.unit.test_manifests import BASE, PROJECT
 
 SERVICES: dict[str, dict[str, Any]] = compose()["services"]
@@ -133,27 +132,23 @@ def test_the_limits_are_those_of_the_shipped_mapping() -> None:
     assert yaml.safe_load((COMPOSE / "limits.yaml").read_text()) == expected
 
 
-def test_the_dashboard_asks_for_metrics_that_the_service_and_the_model_have() -> None:
-    served = {
-        sample
-        for registry in (Metrics().registry, Series().registry)
-        for family in registry.collect()
-        for sample in (family.name, f"{family.name}_total", f"{family.name}_bucket")
-    }
-    asked = {name for name in metrics_asked_for() if name.startswith(("maas_", "vllm:"))}
-    assert asked
-    assert asked <= served
-
-
-def test_the_dashboard_is_provisioned_where_it_is_mounted() -> None:
+def test_the_dashboards_are_provisioned_where_they_are_mounted() -> None:
     grafana = COMPOSE / "grafana"
     (provider,) = yaml.safe_load((grafana / "provisioning" / "dashboards" / "maas.yaml").read_text())[
         "providers"
     ]
+    folder = provider["options"]["path"]
     mounts = [volume.split(":")[:2] for volume in SERVICES["grafana"]["volumes"]]
-    assert ["./manifests/compose/grafana/dashboards", provider["options"]["path"]] in mounts
-    (datasource,) = yaml.safe_load(
-        (grafana / "provisioning" / "datasources" / "prometheus.yaml").read_text()
-    )["datasources"]
-    assert datasource["uid"] in (grafana / "dashboards" / "maas.json").read_text()
+    assert [f"./{GRAFANA[0].parent.relative_to(ROOT)}", folder] in mounts
+    home = SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert home in {f"{folder}/{path.name}" for path in GRAFANA}
+
+
+def test_grafana_finds_prometheus() -> None:
+    provisioning = COMPOSE / "grafana" / "provisioning" / "datasources" / "prometheus.yaml"
+    (datasource,) = yaml.safe_load(provisioning.read_text())["datasources"]
+    assert datasource["type"] == "prometheus"
+    assert datasource["isDefault"]
     assert datasource["url"] == "http://prometheus:9090"
+    scraped = yaml.safe_load((COMPOSE / "prometheus.yml").read_text())["global"]["scrape_interval"]
+    assert datasource["jsonData"]["timeInterval"] == scraped

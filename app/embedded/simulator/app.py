@@ -103,8 +103,10 @@ class _Simulator:
     async def embeddings(self, request: Request) -> Response:
         asked = await parse(EmbeddingRequest, request, self._settings.max_body_bytes)
         self._ensure_served(asked.model)
-        vectors = await asyncio.to_thread(lambda: [embed(text, asked.dimensions) for text in asked.texts])
         used = sum(tokens.count(text) for text in asked.texts)
+        with self._metrics.request(asked.model) as meter:
+            vectors = await asyncio.to_thread(lambda: [embed(text, asked.dimensions) for text in asked.texts])
+            meter.finished(read=used, written=0, reasons=["stop"])
         return JSONResponse(
             {
                 "object": "list",
@@ -145,7 +147,7 @@ class _Simulator:
                 async with aclosing(self._paced(choice, meter)) as pieces:
                     async for _ in pieces:
                         pass
-            meter.finished(generation)
+            _finish(meter, generation)
         return JSONResponse(shape.whole(generation))
 
     async def _events(
@@ -159,7 +161,7 @@ class _Simulator:
                     async for piece in pieces:
                         yield _event(shape.chunk(shape.piece(choice, piece)))
                 yield _event(shape.chunk(shape.closing(choice)))
-            meter.finished(generation)
+            _finish(meter, generation)
             if asked.include_usage:
                 yield _event(shape.chunk(usage=generation.usage))
             yield "data: [DONE]\n\n"
@@ -182,6 +184,14 @@ class _Simulator:
 
 
 _NO_CACHE = {"cache-control": "no-cache"}
+
+
+def _finish(meter: RequestMeter, generation: Generation) -> None:
+    meter.finished(
+        read=generation.prompt_tokens,
+        written=generation.completion_tokens,
+        reasons=[choice.finish_reason for choice in generation.choices],
+    )
 
 
 def _event(chunk: dict[str, Any]) -> str:

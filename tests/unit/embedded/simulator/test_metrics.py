@@ -39,6 +39,28 @@ async def test_requests_are_measured_under_vllm_names(client: httpx.AsyncClient,
     assert await value("time_per_output_token_seconds_count") == 3
     assert await value("inter_token_latency_seconds_sum") == pytest.approx(0.06)
     assert await value("e2e_request_latency_seconds_sum") == pytest.approx(0.56)
+    assert await value("request_prefill_time_seconds_sum") == pytest.approx(0.5)
+    assert await value("request_decode_time_seconds_sum") == pytest.approx(0.06)
+    assert await value("request_prompt_tokens_sum") == 2
+    assert await value("request_generation_tokens_sum") == 4
+
+
+async def test_nobody_waits_and_no_cache_fills(client: httpx.AsyncClient) -> None:
+    await client.post("/v1/chat/completions", json=BODY)
+
+    for name in ("request_queue_time_seconds_sum", "kv_cache_usage_perc", "num_preemptions_total"):
+        assert await sample(client, name, model_name="opt") == 0
+    assert await sample(client, "request_queue_time_seconds_count", model_name="opt") == 1
+
+
+async def test_an_embedding_reads_tokens_and_writes_none(client: httpx.AsyncClient) -> None:
+    await client.post("/v1/embeddings", json={"model": "opt", "input": ["Hello you", "and me"]})
+
+    assert await sample(client, "prompt_tokens_total", model_name="opt") == 4
+    assert await sample(client, "request_success_total", model_name="opt", finished_reason="stop") == 1
+    assert await sample(client, "e2e_request_latency_seconds_count", model_name="opt") == 1
+    assert await sample(client, "generation_tokens_total", model_name="opt") is None
+    assert await sample(client, "request_generation_tokens_count", model_name="opt") is None
 
 
 async def test_a_request_counts_as_running_until_its_stream_ends(settings: SimulatorSettings) -> None:
