@@ -41,6 +41,9 @@ def up(
     per_token: Annotated[
         float, typer.Option(min=0, help="Seconds the model takes for each further token.")
     ] = 0.02,
+    user_metrics: Annotated[
+        bool, typer.Option(help="Whether the gateway's counters say which user, or only tier and model.")
+    ] = True,
 ) -> None:
     """Run the whole platform on this machine: cluster, service, gateway (Envoy) and a simulated model.
 
@@ -53,6 +56,7 @@ def up(
         kubeconfig=str(kubeconfig) if kubeconfig else None,
         first_token_seconds=first_token,
         token_seconds=per_token,
+        user_metrics=user_metrics,
     )
     settings = read_settings()
     console = Console(highlight=False, soft_wrap=True)
@@ -121,6 +125,8 @@ def _banner(options: PlatformOptions, running: Platform) -> str:
         model="qwen3" if "qwen3" in models else next(iter(models), "MODEL"),
         cluster=below,
         metrics=f"http://{running.gateway_app.host}:{running.gateway_app.port}/metrics",
+        meters="http://{}:{}/stats/prometheus".format(*running.gateway.admin),
+        prometheus=running.prometheus.absolute(),
         log=(options.state_dir / _LOG).absolute(),
     )
 
@@ -143,6 +149,8 @@ Paste into another terminal:
 {cluster}
 API documentation: https://{gateway}/maas-api/docs
 Metrics:           {metrics}
+Gateway's metrics: {meters}
+Prometheus:        prometheus --config.file={prometheus}
 Log:               {log}
 """
 
