@@ -19,6 +19,8 @@ from app.main import create_public_app
 from app.observability.metrics import Metrics
 from app.service import build
 from app.settings import Settings
+from app.usage.price_metrics import PriceMetrics
+from app.usage.price_source import PriceSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,11 +102,13 @@ def test_no_setting_is_documented_that_does_not_exist() -> None:
 
 def metrics() -> Iterator[list[str]]:
     """The row of each metric in docs/metrics.md."""
-    for collector in vars(Metrics()).values():
-        if isinstance(collector, MetricWrapperBase):
-            (family,) = collector.describe()
+    own: list[Any] = [found for found in vars(Metrics()).values() if isinstance(found, MetricWrapperBase)]
+    for collector in (*own, PriceMetrics(PriceSource())):
+        for family in collector.describe():
             name = f"{family.name}_total" if family.type == "counter" else family.name
-            labels = ", ".join(f"`{label}`" for label in vars(collector)["_labelnames"])
+            # Of a collector that holds values, and of a family that was made for this.
+            names = vars(collector).get("_labelnames", vars(family).get("_labelnames"))
+            labels = ", ".join(f"`{label}`" for label in names)
             yield [f"`{name}`", family.type, labels, family.documentation]
 
 
