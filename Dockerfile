@@ -31,7 +31,7 @@ COPY app ./app
 
 FROM build AS build-service
 # Bytecode is checked against nothing, so that it holds whatever copying does to the times of files.
-RUN venv/bin/pip install --no-compile -c .constraints.txt . \
+RUN venv/bin/pip install --no-compile -c .constraints.txt '.[tracing]' \
  && venv/bin/pip uninstall --yes pip \
  && python -m compileall -q -j 0 --invalidation-mode unchecked-hash venv
 

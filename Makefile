@@ -46,6 +46,10 @@ check: $(VENV)/.dev ## Check format, lint, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+.PHONY: docs
+docs: $(VENV)/.dev ## Write the parts of the documentation that are made from the code
+	$(BIN)/python -m app.observability.reference docs/metrics.md
+
 .PHONY: format
 format: $(VENV)/.dev ## Format the code and mend what the linter can
 	$(BIN)/ruff format .

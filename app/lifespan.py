@@ -14,12 +14,14 @@ from app.kube.client import connect
 from app.kube.errors import KubeError
 from app.kube.eternal import eternally
 from app.observability.metrics import Metrics
+from app.observability.tracing import open_tracer
 from app.reconcilers.running import run_all
 from app.service import Service, build
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
+    from app.observability.tracing import Tracer
     from app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -41,9 +43,27 @@ async def running(
 
     Raises:
         KubeError: there is no usable configuration for the cluster.
+        TracingError: traces are asked for and cannot be made.
     """
     metrics = metrics or Metrics()
     chance = random.SystemRandom()
+    tracer = open_tracer(settings.tracing, random=random.Random())  # noqa: S311  # chooses what is traced
+    try:
+        async with _running(settings, metrics, chance, tracer, stopping) as service:
+            yield service
+    finally:
+        if tracer is not None:
+            await tracer.close()
+
+
+@asynccontextmanager
+async def _running(
+    settings: Settings,
+    metrics: Metrics,
+    chance: random.Random,
+    tracer: Tracer | None,
+    stopping: asyncio.Event | None,
+) -> AsyncIterator[Service]:
     client = await connect(
         settings.kubeconfig,
         timeout_seconds=settings.kube.request_seconds,
@@ -52,7 +72,7 @@ async def running(
         random=chance,
     )
     try:
-        service = build(settings, client, metrics, random=chance, stopping=stopping)
+        service = build(settings, client, metrics, random=chance, stopping=stopping, tracer=tracer)
         tasks = [
             asyncio.create_task(reflector.run(), name=f"reflector {reflector.name}")
             for reflector in service.reflectors

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
-from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_fastapi_instrumentator import Instrumentator
 from starlette.applications import Starlette
@@ -48,6 +47,8 @@ def create_public_app(service: Service) -> ASGIApp:
         swagger_ui_oauth2_redirect_url="/maas-api/docs/oauth2-redirect",
         redirect_slashes=False,
         separate_input_output_schemas=False,
+        # Its own telemetry would tell paths, queries and messages of errors. Ours: `RequestContext`.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.service = service
     for router in (tokens.router, admin.router, tiers.router, usage.router, models.router):
@@ -56,7 +57,8 @@ def create_public_app(service: Service) -> ASGIApp:
     errors.install(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it
     Instrumentator(registry=service.metrics.registry, excluded_handlers=["healthz", "readyz"]).instrument(app)
-    return RequestContext(BodyLimit(app, service.settings.http.max_body_bytes))
+    limited = BodyLimit(app, service.settings.http.max_body_bytes)
+    return RequestContext(limited, tracer=service.tracer, access_log=True)
 
 
 def create_gateway_app(service: Service) -> ASGIApp:
@@ -70,9 +72,9 @@ def create_gateway_app(service: Service) -> ASGIApp:
         return JSONResponse(document, status_code=503 if document["status"] == "unavailable" else 200)
 
     async def metrics(_request: Request) -> Response:
-        return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(service.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
-    rest = Starlette(
+    starlette = Starlette(
         routes=[
             Route("/internal/identity", identity, methods=["POST"]),
             Route("/healthz", healthz),
@@ -80,7 +82,9 @@ def create_gateway_app(service: Service) -> ASGIApp:
             Route("/metrics", metrics),
         ]
     )
-    rest.state.service = service
+    starlette.state.service = service
+    # Authorino asks about every inference request: too often for a line each.
+    rest = RequestContext(starlette, tracer=service.tracer, access_log=False)
     authorizer = Authorizer(service, max_body_bytes=service.settings.gateway.max_body_bytes)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

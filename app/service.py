@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from app.kube.reflector import Sink
     from app.kube.resources import Resource
     from app.observability.metrics import Metrics
+    from app.observability.tracing import Tracer
     from app.reconcilers.running import Reconciler
     from app.settings import Settings
 
@@ -71,6 +72,7 @@ class Service:
         meter: what was used, by Prometheus' account.
         events: Kubernetes Events on the mapping's ConfigMap.
         stopping: set when the process is about to end: it is not ready, and does not stand for election.
+        tracer: begins traces of requests; None where nothing is traced.
     """
 
     settings: Settings
@@ -98,6 +100,7 @@ class Service:
     meter: Meter
     events: EventRecorder
     stopping: asyncio.Event
+    tracer: Tracer | None
 
 
 def build(
@@ -107,6 +110,7 @@ def build(
     *,
     random: random.Random,
     stopping: asyncio.Event | None = None,
+    tracer: Tracer | None = None,
     clock: Callable[[], float] = time.monotonic,
     now: Callable[[], float] = time.time,
 ) -> Service:
@@ -118,6 +122,7 @@ def build(
         metrics: where the parts count.
         random: spreads retries.
         stopping: is set when the process is about to end.
+        tracer: begins traces of requests.
         clock: monotonic seconds, for ages and waits.
         now: seconds since the epoch, for expiry.
     """
@@ -220,6 +225,7 @@ def build(
             cache_entries=settings.identity.cache_entries,
             clock=clock,
             time=now,
+            observe=lambda seconds: metrics.observe_issue_step("token_review", seconds),
         ),
         access_reviewer=access_reviewer,
         tiers=tiers,
@@ -248,6 +254,7 @@ def build(
             lifetimes=Lifetimes(tokens.default_seconds, tokens.min_seconds, tokens.max_seconds),
             time=now,
             mark=lambda: secrets.token_hex(8),
+            observe=metrics.observe_issue_step,
         ),
         revoker=Revoker(client, inventory, namespace=namespace, clock=clock),
         orphans=orphans,
@@ -285,6 +292,7 @@ def build(
         ),
         events=events,
         stopping=stopping or asyncio.Event(),
+        tracer=tracer,
         election=LeaderElection(
             client,
             name=settings.leader.lease,
@@ -302,6 +310,13 @@ def build(
     signing_keys.subscribe(service.verifier.forget)
     service.token_reviewer.subscribe(service.claims.note)
     metrics.registry.register(PriceMetrics(prices))
-    metrics.watch_tokens(inventory.__len__, lambda: inventory.unreadable, orphans.__len__)
-    tiers.subscribe(lambda: metrics.observe_mapping(tiers.generation, valid=tiers.error is None))
+    metrics.before_reading(
+        lambda: metrics.observe_tokens(inventory.tiers, unreadable=inventory.unreadable, orphans=len(orphans))
+    )
+    metrics.before_reading(
+        lambda: metrics.observe_contact(
+            ((each.name, each.age()) for each in service.reflectors), reachable=decisions.connected
+        )
+    )
+    tiers.subscribe(lambda: metrics.observe_mapping(tiers.generation, valid=tiers.error is None, at=now()))
     return service

@@ -6,7 +6,8 @@ A setting's variable is ``MAAS_``, its group and its name: ``settings.tokens.max
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+import os
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -216,6 +217,59 @@ class LogSettings(_Group):
     )
 
 
+class TracingSettings(_Group):
+    """Where traces go, and what is in them.
+
+    Some have a name that OpenTelemetry has made known, which counts where ours is not set.
+    """
+
+    endpoint: str = Field(
+        "",
+        description="Base address of an OTLP/HTTP collector, such as `http://collector:4318`; "
+        "empty: no traces.",
+        json_schema_extra={"also": "OTEL_EXPORTER_OTLP_ENDPOINT"},
+    )
+    ratio: float = Field(1.0, ge=0, le=1, description="Share of the requests that is traced.")
+    sampled_by: Literal["service", "gateway"] = Field(
+        "service",
+        description="Who decides which: `service`, by the ratio; `gateway`, by the `traceparent` it sends.",
+    )
+    service_name: str = Field(
+        "maas-api",
+        min_length=1,
+        description="Name of the service in its traces.",
+        json_schema_extra={"also": "OTEL_SERVICE_NAME"},
+    )
+    user_names: bool = Field(False, description="Whether users are named in traces.")
+    headers_file: str | None = Field(
+        None, description="File with headers for the collector, one `name: value` a line; a secret."
+    )
+    ca_file: str | None = Field(
+        None, description="CA certificates to trust an https collector by; none: those of the system."
+    )
+    queue_spans: int = Field(
+        2048, ge=512, description="Spans that wait to be sent at most; what comes then is lost."
+    )
+    export_seconds: Seconds = Field(10, description="How long sending one batch may take.")
+    flush_seconds: float = Field(3, ge=0, description="How long the end waits for the last spans to be sent.")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        """An address without anything secret in it, and without a slash at its end."""
+        address = urlsplit(value)
+        if value and (address.scheme not in ("http", "https") or not address.hostname):
+            raise ValueError(
+                "expected an address such as http://collector:4318; it may be OTEL_EXPORTER_OTLP_ENDPOINT's"
+            )
+        if "@" in address.netloc or address.query or address.fragment:
+            raise ValueError(
+                "expected an address without user, query and fragment; see MAAS_TRACING_HEADERS_FILE"
+            )
+        _ = address.port  # Raises ValueError itself.
+        return value.rstrip("/")
+
+
 class Settings(BaseSettings):
     """All settings, grouped and frozen."""
 
@@ -247,3 +301,18 @@ class Settings(BaseSettings):
     pricing: PricingSettings = PricingSettings()
     usage: UsageSettings = UsageSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_of_opentelemetry(cls, values: dict[str, Any]) -> dict[str, Any]:
+        given = values.get("tracing", {})
+        if not isinstance(given, dict):
+            return values
+        found = {
+            name: os.environ[also]
+            for name, field in TracingSettings.model_fields.items()
+            if isinstance(field.json_schema_extra, dict)
+            and (also := str(field.json_schema_extra.get("also"))) in os.environ
+        }
+        return {**values, "tracing": {**found, **given}}

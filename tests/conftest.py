@@ -18,6 +18,7 @@ from tests.control_plane import (
     find_binaries,
     missing_tools,
 )
+from tests.prometheus import missing_prometheus
 from tests.workers import OneWorkerForEnvoyGateway
 from tests.workspace import Workspace
 
@@ -54,6 +55,16 @@ def binaries() -> Binaries:
     if reason:
         pytest.skip(reason)
     return find_binaries()
+
+
+@pytest.fixture(scope="session")
+def prometheus_programs() -> None:
+    """prometheus and promtool; without them the test is skipped, or fails where nothing may be skipped."""
+    reason = missing_prometheus()
+    if reason and os.environ.get("MAAS_TESTS_SKIP_NOTHING"):
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

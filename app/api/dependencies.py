@@ -13,6 +13,7 @@ from app.api.problems import ForbiddenError, NoTierError
 from app.identity.access_review import Access
 from app.identity.user import User
 from app.kube.resources import SERVICE_ACCOUNTS
+from app.observability import tracing
 from app.service import Service
 from app.tiers.mapping import Tier
 from app.tokens.record import MaasToken
@@ -54,6 +55,7 @@ async def get_caller(request: Request, service: Parts) -> User:
     """The caller, as a TokenReview of the last seconds names them; for what changes something."""
     user = await service.token_reviewer.review(caller_token(request.headers))
     request.state.actor = user.username
+    tracing.note_user(user.username)
     return user
 
 
@@ -63,6 +65,7 @@ async def get_reader(request: Request, service: Parts) -> User:
         caller_token(request.headers), remember_seconds=service.settings.kube.staleness_seconds
     )
     request.state.actor = user.username
+    tracing.note_user(user.username)
     service.decisions.check()
     return user
 
@@ -88,6 +91,7 @@ async def get_holder(request: Request, service: Parts) -> MaasToken:
     service.decisions.check()
     record = await service.verifier.verify(token)
     request.state.actor = record.owner
+    tracing.note_user(record.owner)
     return record
 
 

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from app.api.problems import ERRORS, Problem, openai_response, problem_for, problem_response
 from app.api.validation import InvalidBodyError
 from app.kube.errors import KubeError
-from app.observability import audit
+from app.observability import audit, tracing
 from app.tokens.errors import RevocationIncompleteError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def install(app: FastAPI) -> None:
 
     def refuse(request: Request, problem: Problem) -> Response:
         request.app.state.service.metrics.tokens_refused.labels(problem.code).inc()
+        tracing.note({"maas.problem": problem.code})
         if problem.status < 500:  # noqa: PLR2004  # what failed here was not refused to anybody
             actor = getattr(request.state, "actor", "")
             audit.refused(

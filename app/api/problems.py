@@ -21,7 +21,7 @@ from app.identity.errors import (
     MissingTokenError,
 )
 from app.kube.errors import KubeError, KubeForbiddenError, KubeUnauthorizedError, KubeUnavailableError
-from app.observability.logging import request_id
+from app.observability.logging import ids
 from app.tiers.source import NoMappingError
 from app.tokens.errors import (
     ExpirationOutOfRangeError,
@@ -192,7 +192,7 @@ def problem_for(error: Exception) -> Problem:
 
 
 def problem_response(problem: Problem) -> JSONResponse:
-    """A problem document: RFC 9457's members, `code`, `requestId` and what is special to the problem."""
+    """A problem document: RFC 9457's members, `code`, the ids and what is special to the problem."""
     return JSONResponse(
         {
             "type": f"urn:privatemaas:problem:{problem.code}",
@@ -200,7 +200,7 @@ def problem_response(problem: Problem) -> JSONResponse:
             "status": problem.status,
             "detail": problem.detail,
             "code": problem.code,
-            "requestId": request_id.get(),
+            **ids(),
             **problem.extra,
         },
         status_code=problem.status,
@@ -219,7 +219,7 @@ _OPENAI_CODES = {"invalid_token": "invalid_api_key", "missing_token": "invalid_a
 
 
 def openai_error(problem: Problem) -> dict[str, Any]:
-    """The body of an error of ``/v1``: ``{"error": {"message", "type", "param", "code"}}``."""
+    """The body of an error of ``/v1``: ``{"error": {"message", "type", "param", "code"}}``, and the ids."""
     fallback = "api_error" if problem.status >= 500 else "invalid_request_error"  # noqa: PLR2004
     return {
         "error": {
@@ -227,7 +227,8 @@ def openai_error(problem: Problem) -> dict[str, Any]:
             "type": _OPENAI_TYPES.get(problem.status, fallback),
             "param": "model" if problem.code.startswith("model_") else None,
             "code": _OPENAI_CODES.get(problem.code, problem.code),
-        }
+        },
+        **ids(),
     }
 
 

@@ -181,7 +181,8 @@ class ProblemDocument(BaseModel):
     status: int = Field(examples=[401])
     detail: str = Field(examples=["The cluster does not accept this caller token; log in again."])
     code: str = Field(examples=["invalid_token"])
-    requestId: str  # noqa: N815  # on the wire
+    requestId: str = Field(description="The answer's `x-request-id`.")  # noqa: N815  # on the wire
+    traceId: str | None = Field(None, description="The trace it belongs to, if there is one.")  # noqa: N815
 
 
 class OpenAIErrorBody(BaseModel):
@@ -197,3 +198,5 @@ class OpenAIError(BaseModel):
     """An error of `/v1`."""
 
     error: OpenAIErrorBody
+    requestId: str = Field(description="The answer's `x-request-id`.")  # noqa: N815
+    traceId: str | None = Field(None, description="The trace it belongs to, if there is one.")  # noqa: N815

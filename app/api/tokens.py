@@ -17,7 +17,7 @@ from app.api.token_view import live, token_info
 from app.api.validation import InvalidBodyError
 from app.identity.user import User
 from app.kube.timestamps import timestamp
-from app.observability import audit
+from app.observability import audit, tracing
 from app.service import Service
 from app.tokens.chronicle import age
 from app.tokens.errors import TokenNotFoundError
@@ -78,6 +78,7 @@ async def issue(service: Parts, caller: Caller, wanted: IssueBody, response: Res
     tier = standing.tier
     if tier is None:
         raise NoTierError
+    tracing.note({"maas.tier": tier.name})
     issued = await service.issuer.issue(
         caller.username,
         groups=standing.groups,

@@ -15,6 +15,7 @@ from app.kube.errors import KubeError
 from app.lifespan import running
 from app.main import create_gateway_app, create_public_app
 from app.observability.logging import configure
+from app.observability.tracing import TracingError
 from app.serving import PortTakenError, bind, serving, until_stopped
 from app.settings import Settings
 
@@ -34,7 +35,7 @@ def serve() -> None:
     except PortTakenError as error:
         sys.stderr.write(f"maasctl: {error}; choose another with MAAS_HTTP_{error.name.upper()}_PORT\n")
         raise typer.Exit(1) from None
-    except KubeError as error:
+    except (KubeError, TracingError) as error:
         sys.stderr.write(f"maasctl: {error}\n")
         raise typer.Exit(1) from None
 

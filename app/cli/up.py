@@ -17,6 +17,7 @@ from app.embedded.people import PEOPLE
 from app.embedded.platform import NotReadyError, Platform, PlatformOptions, platform
 from app.kube.errors import KubeError
 from app.observability.logging import configure
+from app.observability.tracing import TracingError
 from app.serving import PortTakenError, until_stopped
 from app.settings import Settings
 
@@ -71,7 +72,7 @@ def up(
             _fail(str(error), option="--port", value=_another(error.port))
         except DirectoryTakenError as error:
             _fail(str(error), option="--state-dir", value="DIRECTORY")
-        except (GatewayError, KubeError, NotReadyError) as error:
+        except (GatewayError, KubeError, NotReadyError, TracingError) as error:
             _fail(f"{error}\nThe log: {(state_dir / _LOG).absolute()}")
 
 

@@ -8,6 +8,7 @@ and the model were seen before.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,19 +24,21 @@ from app.api.problems import (
     openai_error,
     problem_for,
 )
-from app.api.request_context import request_id_of
+from app.api.request_context import remember_ids
+from app.api.request_span import begin_span, end_span
 from app.identity.errors import ConflictingTokensError, MissingTokenError
 from app.identity.user import header_value
-from app.observability import audit
-from app.observability.logging import request_id
+from app.observability import audit, tracing
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
+    from app.api.problems import Problem
     from app.service import Service
     from app.tokens.record import MaasToken
 
 PREFIX = "/internal/authorize"
+_ROUTE = f"{PREFIX}/{{path}}"
 
 _LONGEST_MODEL = 320  # <namespace>/<name>: a label and a subdomain.
 _MODELS = "/v1/models"
@@ -61,6 +64,20 @@ class Authorizer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request of Envoy's."""
         headers = dict(scope["headers"])
+        tracer = self._service.tracer
+        if tracer is None or (span := begin_span(tracer, headers, scope["method"])) is None:
+            await self._answer(scope, headers, receive, send)
+            return
+        tracing.current.set(span)
+        status = 0
+        try:
+            status = await self._answer(scope, headers, receive, send)
+        finally:
+            end_span(span, status, scope["method"], _ROUTE)
+
+    async def _answer(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> int:
+        """Decide and answer; return the status."""
+        started = time.perf_counter()
         record: MaasToken | None = None
         model = ""
         try:
@@ -77,16 +94,23 @@ class Authorizer:
             ]
             if not self._asks_for_models(scope):
                 model = await self._model(headers, receive)
-                await self._check(record.owner, standing.groups, tier.name, model)
+                await self._check(headers, record.owner, standing.groups, tier.name, model)
                 allowed.append((b"x-maas-model", model.encode()))
         except Exception as error:  # noqa: BLE001  # whatever happens, Envoy gets an answer that lets nothing pass
-            request_id.set(request_id_of(headers))
-            await self._refuse(send, error, record, model)
-            return
-        self._service.metrics.authorizations.labels(tier.name, "allowed").inc()
+            problem = problem_for(error)
+            seconds = time.perf_counter() - started
+            tier_name, known = record.tier if record else "", self._known(model)
+            self._service.metrics.observe_authorization(tier_name, known, problem.code, seconds)
+            return await self._refuse(send, headers, problem, record, model)
+        self._service.metrics.observe_authorization(
+            tier.name, model, "allowed", time.perf_counter() - started
+        )
         allowed.append((b"content-length", b"0"))
         await send({"type": "http.response.start", "status": 200, "headers": allowed})
         await send({"type": "http.response.body"})
+        if (span := tracing.current.get()) is not None:
+            self._note(span, record, tier.name, model)
+        return 200
 
     @staticmethod
     def _check_authorization(headers: list[tuple[bytes, bytes]]) -> None:
@@ -100,6 +124,7 @@ class Authorizer:
         self._service.decisions.check()
         if token and (record := self._service.verifier.recall(token)) is not None:
             return record
+        remember_ids(headers)
         text = bearer(authorization.decode("latin-1"))
         if not text:
             raise MissingTokenError("Send a MaaS token as `Authorization: Bearer <token>`.")
@@ -146,7 +171,9 @@ class Authorizer:
             chunks.append(chunk)
         return b"".join(chunks)
 
-    async def _check(self, owner: str, groups: tuple[str, ...], tier: str, model_id: str) -> None:
+    async def _check(
+        self, headers: dict[bytes, bytes], owner: str, groups: tuple[str, ...], tier: str, model_id: str
+    ) -> None:
         model = self._service.catalogue.get(model_id)
         if model is None:
             raise ModelNotFoundError(model_id)
@@ -154,6 +181,7 @@ class Authorizer:
         question = access.question(model, owner=owner, groups=groups, tier=tier)
         allowed = access.remembered(question)
         if allowed is None:
+            remember_ids(headers)
             allowed = await access.allowed(question)
         if not allowed:
             raise ModelForbiddenError(model_id, tier)
@@ -165,17 +193,39 @@ class Authorizer:
             encoded = self._users[owner] = header_value(owner).encode()
         return encoded
 
-    async def _refuse(self, send: Send, error: Exception, record: MaasToken | None, model: str) -> None:
-        problem = problem_for(error)
-        self._service.metrics.authorizations.labels(record.tier if record else "", problem.code).inc()
+    async def _refuse(
+        self,
+        send: Send,
+        headers: dict[bytes, bytes],
+        problem: Problem,
+        record: MaasToken | None,
+        model: str,
+    ) -> int:
+        identifier = remember_ids(headers)
         if problem.status < 500:  # noqa: PLR2004  # what failed here was not refused to anybody
             owner, token_id = (record.owner, record.id) if record else ("", "")
             audit.refused("inference", owner, reason=problem.code, tokenId=token_id, model=model)
+        if (span := tracing.current.get()) is not None:
+            span.note({"maas.problem": problem.code})
+            self._note(span, record, record.tier if record else "", model)
         body = orjson.dumps(openai_error(problem))
-        headers = [
+        answer = [
             (b"content-type", b"application/json"),
+            (b"x-request-id", identifier.encode()),
             (b"content-length", str(len(body)).encode()),
             *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
         ]
-        await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+        await send({"type": "http.response.start", "status": problem.status, "headers": answer})
         await send({"type": "http.response.body", "body": body})
+        return problem.status
+
+    def _note(self, span: tracing.Span, record: MaasToken | None, tier: str, model: str) -> None:
+        """Write down what was decided about."""
+        if record is not None:
+            span.note_user(record.owner)
+        attributes = {"maas.tier": tier, "gen_ai.request.model": self._known(model)}
+        span.note({name: value for name, value in attributes.items() if value})
+
+    def _known(self, model: str) -> str:
+        """The model, if there is one of that name; else it could be any text of a client's."""
+        return model if self._service.catalogue.get(model) is not None else ""

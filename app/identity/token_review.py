@@ -18,6 +18,7 @@ from app.identity.errors import InsufficientScopeError, InvalidTokenError, MaasT
 from app.identity.review_cache import ReviewCache
 from app.identity.user import User
 from app.kube.resources import TOKEN_REVIEWS
+from app.observability.timing import timed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,10 +49,13 @@ class TokenReviewer:
         cache_entries: int,
         clock: Callable[[], float],
         time: Callable[[], float],
+        observe: Callable[[float], None],
     ) -> None:
+        """Make a reviewer; `observe` is told how many seconds each question to the API server took."""
         self._client = client
         self._maas_users = f"system:serviceaccount:{maas_namespace}:"
         self._time = time
+        self._observe = observe
         # Anybody can send made-up tokens: they must not take every connection from decisions on inference.
         self._gate = asyncio.Semaphore(_AT_ONCE)
         self._cache: ReviewCache[bytes, User] = ReviewCache(
@@ -96,14 +100,15 @@ class TokenReviewer:
 
     async def _ask(self, token: str) -> User:
         async with self._gate:
-            answer = await self._client.review(
-                TOKEN_REVIEWS,
-                {
-                    "apiVersion": TOKEN_REVIEWS.api_version,
-                    "kind": "TokenReview",
-                    "spec": {"token": token},
-                },
-            )
+            with timed(self._observe):
+                answer = await self._client.review(
+                    TOKEN_REVIEWS,
+                    {
+                        "apiVersion": TOKEN_REVIEWS.api_version,
+                        "kind": "TokenReview",
+                        "spec": {"token": token},
+                    },
+                )
         status: dict[str, Any] = answer.get("status") or {}
         user: dict[str, Any] = status.get("user") or {}
         username = user.get("username")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from app.kube.credentials import credentials_of_kubeconfig, credentials_of_pod
@@ -17,10 +17,11 @@ from app.kube.errors import KubeError, KubeUnavailableError
 from app.kube.forms import WHOLE
 from app.kube.library import ApiClient, Configuration, config
 from app.kube.transport import Transport, objects
+from app.observability import tracing
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from app.kube.credentials import Credentials
     from app.kube.forms import Decode, Form
@@ -85,7 +86,7 @@ class KubeClient:
     ) -> JsonObject:
         """Create an object, or post to a subresource of the object `name`; never repeated by itself."""
         path = resource.path(namespace=namespace, name=name, subresource=subresource)
-        return await self._call("create", "POST", resource, path, body=body)
+        return await self._call("create", "POST", resource, path, body=body, subresource=subresource)
 
     async def review(self, resource: Resource, body: JsonObject) -> JsonObject:
         """Post a review (TokenReview, SubjectAccessReview); it changes nothing, so it is tried twice."""
@@ -228,22 +229,26 @@ class KubeClient:
         accept: str = WHOLE.accept,
         read: Decode = WHOLE.read,
         tries: int | None = None,
+        subresource: str | None = None,
     ) -> JsonObject:
         label = resource.plural if resource else path
+        what = f"{label}/{subresource}" if subresource else label
         tries = tries or (2 if method == "GET" else 1)
         for attempt in range(1, tries + 1):
             started = time.monotonic()
             status = 0
             try:
-                status, document = await self._transport.exchange(
-                    method,
-                    path,
-                    query=query,
-                    body=body,
-                    content_type=content_type,
-                    accept=accept,
-                    read=read,
-                )
+                with _traced(verb, method, what, attempt):
+                    status, document = await self._transport.exchange(
+                        method,
+                        path,
+                        query=query,
+                        body=body,
+                        content_type=content_type,
+                        accept=accept,
+                        read=read,
+                    )
+                    tracing.note({"http.response.status_code": status})
             except KubeError as error:
                 status = error.status
                 if attempt == tries or not _worth_another_try(error):
@@ -254,6 +259,25 @@ class KubeClient:
                 self._observe(verb, label, status, time.monotonic() - started)
             await asyncio.sleep(_RETRY_SECONDS * (1 + self._random.random()))
         raise AssertionError("unreachable")
+
+
+@contextmanager
+def _traced(verb: str, method: str, what: str, attempt: int) -> Iterator[None]:
+    """One call as a part of the trace, by verb and resource: names of objects may be names of people."""
+    attributes: dict[str, tracing.Attribute] = {
+        "http.request.method": method,
+        "maas.kubernetes.verb": verb,
+        "maas.kubernetes.resource": what,
+    }
+    if attempt > 1:
+        attributes["http.request.resend_count"] = attempt - 1
+    with tracing.calling(f"{verb} {what}", attributes):
+        try:
+            yield
+        except KubeError as error:
+            if error.status:
+                tracing.note({"http.response.status_code": error.status})
+            raise
 
 
 async def connect(

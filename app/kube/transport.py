@@ -14,6 +14,7 @@ import aiohttp
 import orjson
 
 from app.kube.errors import KubeError, KubeUnauthorizedError, KubeUnavailableError, error_for
+from app.observability import tracing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -136,6 +137,8 @@ class Transport:
 
     async def _headers(self, accept: str, *, renew: bool = False) -> dict[str, str]:
         headers = {"Accept": accept}
+        if (span := tracing.current.get()) is not None:
+            headers["traceparent"] = span.traceparent
         try:
             async with asyncio.timeout(self._timeout.total):
                 if renew and self._credentials:

@@ -1,4 +1,4 @@
-"""Structured logs with a request id, and no token in any of them."""
+"""Structured logs with the ids of request and trace, and no token in any of them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from typing import Any, Literal, TextIO
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """The id of the request that is being answered; empty outside of one."""
+
+trace_id: ContextVar[str] = ContextVar("trace_id", default="")
+"""The id of the trace it belongs to (W3C Trace Context); empty if there is none."""
 
 # JWTs, OpenShift's tokens, and whatever follows "Bearer": wherever they come from, they end here. What
 # begins like a JWT is taken whole, dots or not: looking for a dot that never comes, from each "eyJ" of a long
@@ -30,7 +33,7 @@ def redact(text: str) -> str:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per line: `time`, `level`, `logger`, `message`, `requestId` and the record's extras."""
+    """One JSON object per line: `time`, `level`, `logger`, `message`, the ids and the record's extras."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line; every string in it is redacted, those of tracebacks and extras too."""
@@ -40,9 +43,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        if identifier := request_id.get():
-            line["requestId"] = identifier
-        line |= _extras(record)
+        line |= ids() | _extras(record)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(_redacted(line), ensure_ascii=False)
@@ -54,13 +55,19 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line; redacted as a whole."""
         time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
-        extras = " ".join(f"{key}={value}" for key, value in _extras(record).items())
+        extras = " ".join(f"{key}={value}" for key, value in (_extras(record) | ids()).items())
         line = f"{time} {record.levelname:<7} {record.getMessage()} {extras}".rstrip()
         # A caller's text must not be able to begin a line of its own, or to command the terminal.
         line = _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], line)
         if record.exc_info:
             line = f"{line}\n{self.formatException(record.exc_info)}"
         return redact(line)
+
+
+def ids() -> dict[str, str]:
+    """What tells where a line or an answer belongs: `requestId` and `traceId`, as far as there are any."""
+    found = {"requestId": request_id.get(), "traceId": trace_id.get()}
+    return {name: value for name, value in found.items() if value}
 
 
 def configure(level: str, style: Literal["auto", "json", "text"], *, stream: TextIO | None = None) -> None:

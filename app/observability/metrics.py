@@ -1,124 +1,194 @@
-"""The service's own metrics, named by Prometheus' conventions."""
+"""The service's own metrics, named by Prometheus' conventions (prometheus.io/docs/practices/naming).
+
+`docs/metrics.md` lists them as they are here: `make docs` writes it.
+"""
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+# Most decisions are made from memory.
+_DECISION = (0.00005, 0.0001, 0.00025, 0.0005, *_LATENCY)
 
 
 class Metrics:
-    """Every metric of one process, in a registry of its own."""
+    """Every metric of one process, in a registry of its own.
+
+    No label has a value from a request that was not checked: every label is bounded by what the cluster holds
+    (tiers, models, resources) or by the code (reasons, results). None names a user.
+    """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        # When a series began would be a series more for each.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry if registry is not None else CollectorRegistry()
-        self.tokens_issued = Counter(
-            "maas_tokens_issued", "MaaS tokens issued, by tier.", ["tier"], registry=self.registry
-        )
-        self.tokens_revoked = Counter("maas_tokens_revoked", "MaaS tokens revoked.", registry=self.registry)
-        self.tokens_refused = Counter(
-            "maas_tokens_refused",
-            "Requests of the MaaS API that were refused, by problem code.",
-            ["reason"],
-            registry=self.registry,
-        )
-        self.tokens_live = Gauge(
-            "maas_tokens_live", "ServiceAccounts of MaaS tokens in view.", registry=self.registry
-        )
-        self.kube_seconds = Histogram(
-            "maas_kubernetes_request_seconds",
-            "Latency of calls to the Kubernetes API, by verb, resource and status (0: no answer).",
-            ["verb", "resource", "status"],
-            buckets=_LATENCY,
-            registry=self.registry,
-        )
-        self.reflector_events = Counter(
-            "maas_reflector_events",
-            "What reflectors went through: list, watch, gone, absent, error.",
-            ["resource", "event"],
-            registry=self.registry,
-        )
-        self.mapping_generation = Gauge(
-            "maas_mapping_generation",
-            "How many tier mappings have been in force since the start.",
-            registry=self.registry,
-        )
-        self.mapping_valid = Gauge(
-            "maas_mapping_valid",
-            "1 if the ConfigMap's current mapping is in force, 0 if it was rejected or is missing.",
-            registry=self.registry,
-        )
-        self.authorizations = Counter(
-            "maas_authorizations",
-            "Gateway decisions, by tier and decision.",
-            ["tier", "decision"],
-            registry=self.registry,
-        )
+        self._before_reading: list[Callable[[], None]] = []
+        self._decided: dict[tuple[str, str, str], Counter] = {}
 
-        self.leader = Gauge(
-            "maas_leader", "1 if this replica is the leader, whose reconcilers run.", registry=self.registry
-        )
-        self.leader_transitions = Counter(
-            "maas_leader_transitions",
-            "How often this replica became the leader or ceased to be.",
-            registry=self.registry,
-        )
+        self.build = self._gauge("build_info", "Always 1; the label tells the version that runs.", "version")
+        self.build.labels(version("privatemaas")).set(1)
 
-        self.retier_pending = Gauge(
-            "maas_retier_pending",
-            "Tokens whose labels do not say yet what their owners are now; decisions do not wait for them.",
-            registry=self.registry,
+        self.tokens_issued = self._counter("tokens_issued", "MaaS tokens issued, by tier.", "tier")
+        self.tokens_revoked = self._counter("tokens_revoked", "MaaS tokens revoked.")
+        self.tokens_expired = self._counter(
+            "tokens_expired", "Expired tokens whose ServiceAccounts were deleted."
         )
-        self.owners = Gauge(
-            "maas_owners",
-            "People who hold tokens: active ones, and suspended ones, who have no tier; the leader counts.",
-            ["standing"],
-            registry=self.registry,
+        self.tokens_refused = self._counter(
+            "tokens_refused", "Requests of the MaaS API that were refused, by problem code.", "reason"
         )
-        self.tokens_expired = Counter(
-            "maas_tokens_expired",
-            "Expired tokens whose ServiceAccounts were deleted.",
-            registry=self.registry,
+        self.issue_seconds = self._histogram(
+            "issue_seconds",
+            "How long the calls take that issuing waits for: token_review (asked for other requests too; a "
+            "remembered answer is none), create (the ServiceAccount) and token_request.",
+            "step",
         )
-        self.tokens_overdue = Gauge(
-            "maas_tokens_overdue",
-            "Expired tokens that the leader has found and not deleted yet.",
-            registry=self.registry,
+        self.tokens_live = self._gauge(
+            "tokens_live", "ServiceAccounts of MaaS tokens in view, by the tier in their label.", "tier"
         )
-        self.tokens_unreadable = Gauge(
-            "maas_tokens_unreadable",
+        self.tokens_overdue = self._gauge(
+            "tokens_overdue", "Expired tokens that the leader has found and not deleted yet."
+        )
+        self.tokens_unreadable = self._gauge(
+            "tokens_unreadable",
             "ServiceAccounts that look like tokens and cannot be read; they are refused and never deleted.",
-            registry=self.registry,
         )
-        self.orphans = Gauge(
-            "maas_orphans",
-            "ServiceAccounts that failed issues may have left, which are still to be removed.",
-            registry=self.registry,
+        self.orphans = self._gauge(
+            "orphans", "ServiceAccounts that failed issues may have left, which are still to be removed."
         )
-        self.limits_in_step = Gauge(
-            "maas_limits_in_step",
+        self.owners = self._gauge(
+            "owners",
+            "People who hold tokens: active ones, and suspended ones, who have no tier; the leader counts.",
+            "standing",
+        )
+
+        self.authorizations = self._counter(
+            "authorizations",
+            "Gateway decisions, by tier, model and decision; tier and model are empty where they were not "
+            "found out, and the model also where none was asked for.",
+            *("tier", "model", "decision"),
+        )
+        self.authorization_seconds = self._histogram(
+            "authorization_seconds",
+            "How long a gateway decision takes; decision is allowed or refused.",
+            "decision",
+            buckets=_DECISION,
+        )
+
+        self.kube_seconds = self._histogram(
+            "kubernetes_request_seconds",
+            "Latency of calls to the Kubernetes API, by verb, resource and status (0: no answer).",
+            *("verb", "resource", "status"),
+        )
+        self.kube_reachable = self._gauge(
+            "kubernetes_reachable",
+            "1 if the last word of the Kubernetes API to every reflector that decisions are made from was "
+            "good, 0 if not.",
+        )
+        self.reflector_events = self._counter(
+            "reflector_events",
+            "What reflectors went through: list, watch, gone, absent, error.",
+            *("resource", "event"),
+        )
+        self.reflector_lag = self._gauge(
+            "reflector_lag_seconds",
+            "Seconds since the Kubernetes API last showed that what is in memory is current. An idle watch "
+            "is heard of about once a minute. +Inf before the first list.",
+            "resource",
+        )
+
+        self.mapping_generation = self._gauge(
+            "mapping_generation", "How many tier mappings have been in force since the start."
+        )
+        self.mapping_valid = self._gauge(
+            "mapping_valid",
+            "1 if the ConfigMap's current mapping is in force, 0 if it was rejected or is missing.",
+        )
+        self.mapping_rejected = self._counter(
+            "mapping_rejected", "How often a mapping was rejected, or found missing."
+        )
+        self.mapping_rejected_time = self._gauge(
+            "mapping_last_error_timestamp_seconds",
+            "When a mapping was last rejected or found missing, in seconds since 1970; 0 if never.",
+        )
+        self.mapping_accepted_time = self._gauge(
+            "mapping_last_accepted_timestamp_seconds",
+            "When a mapping was last put in force, in seconds since 1970; 0 if never.",
+        )
+
+        self.leader = self._gauge("leader", "1 if this replica is the leader, whose reconcilers run.")
+        self.leader_transitions = self._counter(
+            "leader_transitions", "How often this replica became the leader or ceased to be."
+        )
+        self.reconciler_runs = self._counter(
+            "reconciler_runs",
+            "How often a reconciler of this replica had a look, and whether all was done or some failed and "
+            "is tried again.",
+            *("reconciler", "result"),
+        )
+        self.reconciler_seconds = self._histogram(
+            "reconciler_run_seconds",
+            "How long a reconciler's look took, with its writes and the pauses between them.",
+            "reconciler",
+            buckets=(0.01, 0.1, 1, 10, 60, 300, 1800),
+        )
+        self.retier_pending = self._gauge(
+            "retier_pending",
+            "Tokens whose labels do not say yet what their owners are now; decisions do not wait for them.",
+        )
+        self.limits_in_step = self._gauge(
+            "limits_in_step",
             "1 if the limits in a policy of the gateway are those of the tier mapping, 0 if not. Only the "
             "leader says so, and only of policies that are there.",
-            ["policy"],
-            registry=self.registry,
+            "policy",
         )
-        self.limits_contested_fields = Gauge(
-            "maas_limits_contested_fields",
+        self.limits_contested_fields = self._gauge(
+            "limits_contested_fields",
             "Fields of a policy that another field manager keeps otherwise than the tier mapping says.",
-            ["policy"],
-            registry=self.registry,
+            "policy",
         )
-        self.limits_written = Counter(
-            "maas_limits_written",
+        self.limits_written = self._counter(
+            "limits_written",
             "How often this replica has written the tier mapping's limits into a policy.",
-            ["policy"],
-            registry=self.registry,
+            "policy",
         )
+
+    def exposition(self) -> bytes:
+        """Everything in Prometheus' text format, as it is now."""
+        for look in self._before_reading:
+            look()
+        return generate_latest(self.registry)
+
+    def before_reading(self, look: Callable[[], None]) -> None:
+        """Call `look`, which sets what is not counted as it happens, before the metrics are read."""
+        self._before_reading.append(look)
+
+    def observe_issue_step(self, step: str, seconds: float) -> None:
+        """Take note of how long one step of issuing took."""
+        self.issue_seconds.labels(step).observe(seconds)
+
+    def observe_authorization(self, tier: str, model: str, decision: str, seconds: float) -> None:
+        """Take note of one decision: ``allowed`` or a problem code; `model` is one of the catalogue's."""
+        key = (tier, model, decision)
+        # The library's own look-up takes as long as the rest of this.
+        if (counter := self._decided.get(key)) is None:
+            counter = self._decided[key] = self.authorizations.labels(*key)
+        counter.inc()
+        outcome = decision if decision == "allowed" else "refused"
+        self.authorization_seconds.labels(outcome).observe(seconds)
 
     def observe_kube_call(self, verb: str, resource: str, status: int, seconds: float) -> None:
         """Take note of one call to the Kubernetes API."""
@@ -128,15 +198,31 @@ class Metrics:
         """Take note of what a reflector went through."""
         self.reflector_events.labels(resource, event).inc()
 
-    def observe_mapping(self, generation: int, *, valid: bool) -> None:
-        """Take note of the mapping in force and whether the ConfigMap's present content is it."""
+    def observe_contact(self, ages: Iterable[tuple[str, float]], *, reachable: bool) -> None:
+        """Take note of how many seconds ago each resource was last known to be current."""
+        self.kube_reachable.set(reachable)
+        for resource, seconds in ages:
+            self.reflector_lag.labels(resource).set(seconds)
+
+    def observe_mapping(self, generation: int, *, valid: bool, at: float) -> None:
+        """Take note of the mapping in force and whether the ConfigMap's content, as of `at`, is it."""
         self.mapping_generation.set(generation)
         self.mapping_valid.set(valid)
+        if valid:
+            self.mapping_accepted_time.set(at)
+        else:
+            self.mapping_rejected.inc()
+            self.mapping_rejected_time.set(at)
 
     def observe_leader(self, *, leading: bool) -> None:
         """Take note that this replica became the leader, or ceased to be."""
         self.leader.set(leading)
         self.leader_transitions.inc()
+
+    def observe_run(self, reconciler: str, result: str, seconds: float) -> None:
+        """Take note of one run of a reconciler: ``done`` or ``failed``."""
+        self.reconciler_runs.labels(reconciler, result).inc()
+        self.reconciler_seconds.labels(reconciler).observe(seconds)
 
     def observe_pending(self, tokens: int) -> None:
         """Take note of how many tokens are still to be relabelled."""
@@ -155,13 +241,12 @@ class Metrics:
         """Take note that an expired token was deleted."""
         self.tokens_expired.inc()
 
-    def watch_tokens(
-        self, live: Callable[[], int], unreadable: Callable[[], int], orphans: Callable[[], int]
-    ) -> None:
-        """Show what these give whenever the metrics are read."""
-        self.tokens_live.set_function(live)
-        self.tokens_unreadable.set_function(unreadable)
-        self.orphans.set_function(orphans)
+    def observe_tokens(self, tiers: Mapping[str, int], *, unreadable: int, orphans: int) -> None:
+        """Take note of how many tokens there are of each tier, and of what is not right."""
+        for tier, tokens in tiers.items():
+            self.tokens_live.labels(tier).set(tokens)
+        self.tokens_unreadable.set(unreadable)
+        self.orphans.set(orphans)
 
     def observe_limits(self, policy: str, *, in_step: bool | None, contested: int) -> None:
         """Take note of how a policy stands; with `in_step` None, that there is nothing to say."""
@@ -179,3 +264,14 @@ class Metrics:
     def count_limits_written(self, policy: str) -> None:
         """Take note that limits were written into a policy."""
         self.limits_written.labels(policy).inc()
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"maas_{name}", meaning, labels, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        return Gauge(f"maas_{name}", meaning, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, meaning: str, *labels: str, buckets: tuple[float, ...] = _LATENCY
+    ) -> Histogram:
+        return Histogram(f"maas_{name}", meaning, labels, buckets=buckets, registry=self.registry)

@@ -19,6 +19,7 @@ from app.limits.policy import NotFollowedError
 from app.reconcilers.policy_role import wait_watchable
 from app.reconcilers.policy_standing import Standing, contested, different, in_step, refused, reported
 from app.reconcilers.policy_writer import PolicyWriter
+from app.reconcilers.runs import counted
 
 if TYPE_CHECKING:
     import random
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from app.kube.reflector import ReflectorObserver
     from app.limits.policy import Policy, Wanted
     from app.reconcilers.policy_standing import LimitsObserver, Warn
+    from app.reconcilers.runs import Run
     from app.tiers.source import TierSource
 
 logger = logging.getLogger(__name__)
@@ -121,14 +123,15 @@ class PolicyKeeper:
     async def _follow(self) -> None:
         while True:
             self._changed.clear()
-            seconds = await self._reconcile()
+            with counted("limits", self._keeping.observe) as run:
+                seconds = await self._reconcile(run)
             try:
                 async with asyncio.timeout(seconds):
                     await self._changed.wait()
             except TimeoutError:
                 continue
 
-    async def _reconcile(self) -> float:
+    async def _reconcile(self, run: Run) -> float:
         """Make the policy what it should be, as far as it may be; return when to look again, in seconds."""
         obj, mapping = self._seen.obj, self._tiers.mapping
         if obj is None or mapping is None:
@@ -143,9 +146,9 @@ class PolicyKeeper:
         if self._keeping.mode == "report":
             await self._stand(different(_differing(obj, wanted), wanted))
             return self._keeping.resync_seconds
-        return await self._apply(obj, wanted)
+        return await self._apply(obj, wanted, run)
 
-    async def _apply(self, obj: JsonObject, wanted: Wanted) -> float:
+    async def _apply(self, obj: JsonObject, wanted: Wanted, run: Run) -> float:
         claim = (obj["metadata"]["uid"], wanted.spec)
         # What was said once is said again only where it makes a difference: not for every change of status.
         if claim == self._claimed and not _differing(obj, wanted):
@@ -154,10 +157,12 @@ class PolicyKeeper:
         try:
             written = await self._writer.write(obj, wanted)
         except (KubeConflictError, KubeNotFoundError, KubeUnavailableError) as error:
+            run.fail()
             # It has changed meanwhile or is gone, which the reflector will tell, or the API server is away.
             logger.info("%s: will be tried again: %s", self.title, error)
             return error.retry_after or self._backoff.next_seconds()
         except KubeError as error:
+            run.fail()
             await self._stand(refused(error))
             return self._keeping.resync_seconds
         self._backoff.reset()

@@ -6,6 +6,8 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from app.reconcilers.runs import RunObserver
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -25,7 +27,7 @@ class Warn(Protocol):
         """Write it; nothing is raised where that fails."""
 
 
-class LimitsObserver(Protocol):
+class LimitsObserver(RunObserver, Protocol):
     """Is told how policies stand, for metrics."""
 
     def observe_limits(self, policy: str, *, in_step: bool | None, contested: int) -> None:

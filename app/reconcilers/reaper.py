@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Protocol
 from app.kube.errors import KubeConflictError, KubeError, KubeNotFoundError, KubeUnavailableError
 from app.kube.resources import SERVICE_ACCOUNTS
 from app.observability import audit
+from app.reconcilers.runs import RunObserver, counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.kube.client import KubeClient
     from app.kube.pace import Pace
+    from app.reconcilers.runs import Run
     from app.tokens.inventory import Inventory
     from app.tokens.record import MaasToken
 
@@ -24,7 +26,7 @@ logger = logging.getLogger(__name__)
 _GRACE_SECONDS = 10
 
 
-class ReaperObserver(Protocol):
+class ReaperObserver(RunObserver, Protocol):
     """Is told what it finds and does, for metrics."""
 
     def observe_overdue(self, tokens: int) -> None:
@@ -66,12 +68,13 @@ class Reaper:
         """Look for expired tokens again and again until cancelled."""
         while True:
             try:
-                await self._reap()
+                with counted(self.name, self._observe) as run:
+                    await self._reap(run)
             except KubeUnavailableError as error:
                 logger.warning("reaper: %s; expired tokens stay for now", error)
             await asyncio.sleep(self._seconds)
 
-    async def _reap(self) -> None:
+    async def _reap(self, run: Run) -> None:
         deadline = self._time() - _GRACE_SECONDS
         expired = [token for token in self._inventory if token.expires_at <= deadline]
         refused = 0
@@ -85,6 +88,7 @@ class Reaper:
             except KubeError as error:
                 # The others need not wait for one that may not be deleted.
                 refused += 1
+                run.fail()
                 logger.warning("reaper: ServiceAccount %s stays for now: %s", token.id, error)
         self._observe.observe_overdue(refused)
 

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Protocol
 
 from app.kube.errors import KubeError
+from app.reconcilers.runs import RunObserver, counted
 from app.tiers.source import NoMappingError
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from app.kube.backoff import Backoff
     from app.kube.events import EventRecorder
     from app.kube.pace import Pace
+    from app.reconcilers.runs import Run
     from app.tiers.membership import Membership
     from app.tiers.source import TierSource
     from app.tokens.corrector import Corrector
@@ -29,7 +31,7 @@ _AT_A_TIME = 100
 _SURVEY_SECONDS = 300
 
 
-class RetierObserver(Protocol):
+class RetierObserver(RunObserver, Protocol):
     """Is told how far it is, for metrics."""
 
     def observe_pending(self, tokens: int) -> None:
@@ -90,9 +92,10 @@ class Retier:
                 except TimeoutError:
                     self._survey_due = True
                 self._changed.clear()
-                if self._survey_due:
-                    await self._survey()
-                await self._correct()
+                with counted(self.name, self._observe) as run:
+                    if self._survey_due:
+                        await self._survey()
+                    await self._correct(run)
         finally:
             self._running = False
             self._pending.clear()
@@ -162,7 +165,7 @@ class Retier:
             logger.error("mass suspension: %s", message)
             await self._events.warning("MassSuspension", message)
 
-    async def _correct(self) -> None:
+    async def _correct(self, run: Run) -> None:
         # A new mapping makes another list.
         while self._pending and not self._survey_due:
             self._observe.observe_pending(len(self._pending))
@@ -179,6 +182,7 @@ class Retier:
             except KubeError as error:
                 # The others need not wait for one that cannot be written.
                 self._pending[uid] = None
+                run.fail()
                 logger.warning("retier: %s; %d tokens remain", error, len(self._pending))
                 await asyncio.sleep(self._backoff.next_seconds())
             else:

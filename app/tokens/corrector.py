@@ -69,7 +69,7 @@ class Corrector:
         except (KubeNotFoundError, KubeConflictError):
             return False
         with suppress(RecordError):
-            self._inventory.put(read(changed))
+            self._inventory.learn(read(changed))
         before = _described(token.tier, token.groups, suspended=token.suspended)
         after = _described(tier.name if tier else token.tier, standing.groups, suspended=tier is None)
         audit.changed(token_id=token.id, owner=token.owner, before=before, after=after)

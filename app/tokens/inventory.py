@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,8 +48,10 @@ class Inventory:
         self._by_id: dict[str, MaasToken] = {}
         self._by_owner: dict[str, dict[str, MaasToken]] = {}
         self._by_age = Chronicle(self._by_uid.values)
+        self._tiers: Counter[str] = Counter()
         self._tombstones: dict[str, _Tombstone] = {}
         self._unreadable: dict[str, str] = {}
+        self._listed_version = 0
         self._subscribers: list[Callable[[MaasToken | None], None]] = []
 
     def subscribe(self, notify: Callable[[MaasToken | None], None]) -> None:
@@ -67,6 +70,11 @@ class Inventory:
     def unreadable(self) -> int:
         """How many ServiceAccounts look like tokens and cannot be read."""
         return len(self._unreadable)
+
+    @property
+    def tiers(self) -> dict[str, int]:
+        """How many tokens have which tier in their label; a tier that has been seen stays, with 0."""
+        return dict(self._tiers)
 
     def owners(self) -> list[str]:
         """Everyone who has a token."""
@@ -97,6 +105,14 @@ class Inventory:
         """Take a token out for good, now."""
         self._bury(token.uid, math.inf)
 
+    def learn(self, token: MaasToken) -> None:
+        """Put what the answer to a request of our own shows, unless a complete list has overtaken it.
+
+        What that list did not show was deleted before the list was taken, perhaps while no watch could tell.
+        """
+        if token.uid in self._by_uid or token.resource_version > self._listed_version:
+            self.put(token)
+
     # Sink
 
     def decode(self, obj: JsonObject) -> MaasToken | None:
@@ -126,6 +142,7 @@ class Inventory:
     def retain(self, uids: set[str], resource_version: int) -> None:
         """Keep what a complete list has shown, each of which was put before, and nothing else."""
         self._by_age.forget()
+        self._listed_version = resource_version
         # In one step, so it has to be a short one: there may be a hundred thousand.
         for uid in self._by_uid.keys() - uids:
             # What was created after the list was taken cannot be in it.
@@ -158,6 +175,7 @@ class Inventory:
         self._by_id[item.id] = item
         self._by_owner.setdefault(item.owner, {})[item.uid] = item
         self._by_age.add(item)
+        self._tiers[item.tier] += 1
         return True
 
     def remove(self, obj: JsonObject) -> None:
@@ -190,3 +208,4 @@ class Inventory:
         if not tokens:
             del self._by_owner[token.owner]
         self._by_age.remove(token)
+        self._tiers[token.tier] -= 1

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from app.kube.errors import KubeConflictError, KubeError, KubeNotFoundError, KubeUnavailableError
 from app.kube.resources import SERVICE_ACCOUNTS
 from app.kube.timestamps import epoch, timestamp
+from app.observability.timing import timed
 from app.tokens.errors import ExpirationOutOfRangeError, TokenLimitReachedError
 from app.tokens.names import token_id
 from app.tokens.record import (
@@ -69,6 +70,13 @@ class _Place:
     token_id: str = ""
 
 
+class StepObserver(Protocol):
+    """Is told how long a step took, for metrics."""
+
+    def __call__(self, step: str, seconds: float) -> None:
+        """`step` (``create`` or ``token_request``) took `seconds`, whether or not it succeeded."""
+
+
 class Issuer:
     """Creates tokens and puts them into the inventory."""
 
@@ -83,6 +91,7 @@ class Issuer:
         lifetimes: Lifetimes,
         time: Callable[[], float],
         mark: Callable[[], str],
+        observe: StepObserver,
     ) -> None:
         self._client = client
         self._inventory = inventory
@@ -92,6 +101,7 @@ class Issuer:
         self._lifetimes = lifetimes
         self._time = time
         self._mark = mark
+        self._observe = observe
         self._pending: dict[str, list[_Place]] = {}
 
     async def issue(
@@ -134,7 +144,9 @@ class Issuer:
             )
         wanted = _Wanted(owner, groups, cluster_groups, tier, name, seconds)
         with self._place(owner, max_tokens) as place:
-            return await self._issue(await self._create(place, wanted), seconds)
+            with timed(lambda taken: self._observe("create", taken)):
+                account = await self._create(place, wanted)
+            return await self._issue(account, seconds)
 
     @contextmanager
     def _place(self, owner: str, max_tokens: int) -> Iterator[_Place]:
@@ -160,7 +172,8 @@ class Issuer:
 
     async def _issue(self, account: JsonObject, seconds: int) -> IssuedToken:
         try:
-            status = await self._request_token(account, seconds)
+            with timed(lambda taken: self._observe("token_request", taken)):
+                status = await self._request_token(account, seconds)
             record = await self._with_issued_expiry(read(account), status["expirationTimestamp"])
         except BaseException:
             await self._remove(account)

@@ -44,7 +44,7 @@ class Lookup:
             token = read(obj)
         except (KubeNotFoundError, RecordError):
             return None
-        self._inventory.put(token)
+        self._inventory.learn(token)
         # What this replica revoked is not put in again, whatever was just read.
         return self._inventory.by_uid(token.uid)
 
@@ -77,7 +77,7 @@ class Lookup:
             )
             for obj in page.get("items") or ():
                 with suppress(RecordError):
-                    self._inventory.put(read(obj))
+                    self._inventory.learn(read(obj))
             if not (following := page["metadata"].get("continue")):
                 return
             query["continue"] = following

@@ -360,7 +360,7 @@ async def test_the_gateway_app_has_health_readiness_and_metrics(maas: Replica) -
     assert (await maas.gateway.get("/readyz")).json()["status"] == "ok"
     metrics = (await maas.gateway.get("/metrics")).text
     assert 'maas_tokens_issued_total{tier="free"} 1.0' in metrics
-    assert "maas_tokens_live 1.0" in metrics
+    assert 'maas_tokens_live{tier="free"} 1.0' in metrics
     assert "maas_mapping_valid 1.0" in metrics
 
 

@@ -171,6 +171,39 @@ etcd() {
 	fi
 }
 
+# The system's own, or that of Debian's package, which is unpacked here and not installed: root is not needed.
+prometheus() {
+	if command -v prometheus >/dev/null 2>&1 && command -v promtool >/dev/null 2>&1; then
+		begin "using $(prometheus --version 2>&1 | head -n 1) from PATH"
+		return
+	fi
+	if [ -x "$bin/prometheus" ] && [ -x "$bin/promtool" ]; then
+		begin "$("$bin/prometheus" --version 2>&1 | head -n 1) is up to date"
+		return
+	fi
+	begin "fetching Prometheus from the system's packages (20 MB) …"
+	if ! command -v apt-get >/dev/null 2>&1 || ! command -v dpkg >/dev/null 2>&1; then
+		fail \
+"      This system has no apt-get. Install Prometheus 2.42 or newer so that prometheus and promtool are in PATH
+      (prometheus.io/download; brew install prometheus on macOS)."
+	fi
+	in_time fetch_prometheus
+	for program in prometheus promtool; do
+		mv "$work/prometheus/usr/bin/$program" "$bin/$program"
+	done
+}
+
+fetch_prometheus() {
+	mkdir -p "$work/prometheus"
+	cd "$work/prometheus"
+	# Only root may fetch the list of packages, and a fresh container has none.
+	if ! apt-cache show prometheus >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+		apt-get update
+	fi
+	apt-get download prometheus
+	dpkg --extract prometheus_*.deb .
+}
+
 # The CRD files of every module in crds/go.mod, as bin/crds/MODULE/*.yaml, beside those written here.
 crds() {
 	cat "$tools/crds/go.mod" "$tools/crds/go.sum" "$tools/crds/"*.yaml >"$work/crds.built-from"
@@ -209,7 +242,7 @@ mkdir -p "$work"
 trap clean_up EXIT
 trap 'exit 130' INT TERM HUP
 
-set -- etcd kube_apiserver envoy_gateway ratelimit authorino kuadrant_operator crds
+set -- etcd kube_apiserver envoy_gateway ratelimit authorino kuadrant_operator prometheus crds
 steps=$#
 for build in "$@"; do
 	"$build"

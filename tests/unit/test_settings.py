@@ -62,6 +62,9 @@ def test_a_variable_is_prefix_group_and_name(monkeypatch: pytest.MonkeyPatch) ->
         ("MAAS_USAGE_CONCURRENCY", "0"),
         ("MAAS_USAGE_CACHE_SECONDS", "-1"),
         ("MAAS_USAGE_MAX_WINDOW_SECONDS", "59"),
+        ("MAAS_TRACING_RATIO", "1.1"),
+        ("MAAS_TRACING_RATIO", "nan"),
+        ("MAAS_TRACING_SAMPLED_BY", "anyone"),
     ],
 )
 def test_values_that_make_no_sense_are_refused(
@@ -86,3 +89,38 @@ def test_a_token_is_for_https_only(monkeypatch: pytest.MonkeyPatch) -> None:
             Settings()
     monkeypatch.setenv("MAAS_USAGE_PROMETHEUS_URL", "https://prometheus")
     assert Settings().usage.token_file == "token"
+
+
+def test_traces_have_the_names_of_opentelemetry_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/")
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "models")
+    assert (Settings().tracing.endpoint, Settings().tracing.service_name) == (
+        "http://collector:4318",
+        "models",
+    )
+    monkeypatch.setenv("MAAS_TRACING_ENDPOINT", "")
+    monkeypatch.setenv("MAAS_TRACING_RATIO", "0.1")
+    tracing = Settings().tracing
+    assert (tracing.endpoint, tracing.ratio, tracing.service_name) == ("", 0.1, "models")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "collector:4318",
+        "grpc://collector:4317",
+        "http://",
+        "http://user:secret@collector:4318",
+        "http://collector:4318?token=secret",
+        "http://collector:none",
+    ],
+)
+def test_an_address_of_traces_is_checked_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("MAAS_TRACING_ENDPOINT", address)
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    (error,) = caught.value.errors(include_input=False)
+    assert error["loc"] == ("tracing", "endpoint")
+    assert "secret" not in str(error)

@@ -23,12 +23,16 @@ class Counts:
     def __init__(self) -> None:
         self.overdue: list[int] = []
         self.reaped = 0
+        self.runs: list[tuple[str, str]] = []
 
     def observe_overdue(self, tokens: int) -> None:
         self.overdue.append(tokens)
 
     def observe_reaped(self) -> None:
         self.reaped += 1
+
+    def observe_run(self, reconciler: str, result: str, seconds: float) -> None:  # noqa: ARG002  # a protocol's
+        self.runs.append((reconciler, result))
 
 
 async def test_one_that_may_not_be_deleted_keeps_no_other_and_stays_counted(tmp_path: Path) -> None:
@@ -50,6 +54,7 @@ async def test_one_that_may_not_be_deleted_keeps_no_other_and_stays_counted(tmp_
         task = asyncio.create_task(reaper.run())
         await eventually(lambda: counts.reaped == 2)
         await eventually(lambda: counts.overdue == [3, 3, 2, 1])
+        await eventually(lambda: counts.runs == [("reaper", "failed")])
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert list(accounts.metadata) == ["alice-sa-1"]

@@ -91,6 +91,9 @@ class Ignoring:
     def observe_owners(self, *, active: int, suspended: int) -> None:
         pass
 
+    def observe_run(self, reconciler: str, result: str, seconds: float) -> None:
+        pass
+
 
 async def test_who_leaves_a_group_while_their_token_is_written_is_written_again(tmp_path: Path) -> None:
     world = World()

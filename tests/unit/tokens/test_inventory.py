@@ -119,6 +119,24 @@ def test_what_the_watch_saw_go_does_not_come_back_by_an_answer_it_overtook() -> 
     assert not inventory.was_revoked(gone.uid)
 
 
+def test_what_was_deleted_while_no_watch_could_tell_does_not_come_back_by_a_slow_answer() -> None:
+    inventory = Inventory(clock=Clock())
+    inventory.replace([], 20)
+    gone, issued_since = token(1, version=10), token(2, version=21)
+    inventory.learn(gone)
+    inventory.learn(issued_since)
+    assert list(inventory.after(None)) == [issued_since]
+
+
+def test_a_new_list_is_believed_also_when_the_cluster_was_set_back_to_an_older_version() -> None:
+    inventory = Inventory(clock=Clock())
+    inventory.replace([], 1_000)
+    restored, issued_since = token(1, version=10), token(2, version=12)
+    inventory.replace([restored], 11)
+    inventory.learn(issued_since)
+    assert list(inventory.after(None)) == [restored, issued_since]
+
+
 def test_a_service_account_that_lost_its_label_and_got_it_back_is_a_token_again() -> None:
     inventory = Inventory(clock=Clock())
     former, mended = token(version=10), token(version=13)

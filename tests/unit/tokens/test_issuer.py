@@ -103,6 +103,7 @@ def issuer_of(client: KubeClient, inventory: Inventory, orphans: Orphans | None 
         lifetimes=Lifetimes(86_400, 600, 2_592_000),
         time=lambda: NOW,
         mark=lambda: secrets.token_hex(8),
+        observe=lambda _step, _seconds: None,
     )
 
 
