@@ -34,7 +34,10 @@ from app.kube.forms import METADATA
 from app.kube.resources import CONFIG_MAPS, INFERENCE_SERVICES, TOKEN_REVIEWS
 from app.kube.timestamps import timestamp
 from app.kube.token_file import TokenFile
+from app.observability.tracing import current, open_tracer
 from app.serving import bind, serving
+from app.settings import TracingSettings
+from tests.otlp import collector
 from tests.unit.kube.scripted_api_server import Answering, json, scripted
 
 if TYPE_CHECKING:
@@ -467,3 +470,25 @@ async def test_without_a_kubeconfig_outside_of_a_pod_it_says_what_to_set(
             observe=lambda *_: None,
             random=random.Random(1),  # noqa: S311  # spreads retries
         )
+
+
+async def test_a_call_tells_the_api_server_which_trace_it_belongs_to(tmp_path: Path) -> None:
+    heard: list[str | None] = []
+
+    class Hears(Answers):
+        async def answer(self, request: Request) -> Response:
+            heard.append(request.headers.get("traceparent"))
+            return await super().answer(request)
+
+    async with collector() as traces, scripted(Hears(json({"kind": "ConfigMap"})), tmp_path) as client:
+        tracer = open_tracer(TracingSettings(endpoint=traces.url), random=random.Random(1))  # noqa: S311
+        assert tracer is not None
+        await client.get(CONFIG_MAPS, "x", namespace="maas")
+        current.set(span := tracer.begin("request", None, {}))
+        assert span is not None
+        await client.get(CONFIG_MAPS, "x", namespace="maas")
+        current.set(None)
+        span.end()
+        await tracer.close()
+    (call,) = [span for span in traces.spans if span.name == "get configmaps"]
+    assert heard == [None, f"00-{span.trace_id}-{call.span_id}-01"]

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from app.observability.logging import JsonFormatter, TextFormatter, configure, redact, request_id
+from app.observability.logging import JsonFormatter, TextFormatter, configure, redact, request_id, trace_id
 
 JWT = "eyJhbGciOiJSUzI1NiIsImtpZCI6IngifQ.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl-_x"
 
@@ -66,6 +66,19 @@ def test_a_json_line_has_its_extras_and_request_id() -> None:
     assert line["tokenId"] == "x"
     assert line["many"] == [1, "a"]
     assert "object" in line["odd"]
+
+
+def test_every_line_tells_request_and_trace_in_either_form() -> None:
+    resets = request_id.set("r-1"), trace_id.set("4bf92f3577b34da6a3ce929d0e0e4736")
+    try:
+        line = json.loads(JsonFormatter().format(record("hello")))
+        text = TextFormatter().format(record("hello", tokenId="x"))
+    finally:
+        request_id.reset(resets[0])
+        trace_id.reset(resets[1])
+    assert (line["requestId"], line["traceId"]) == ("r-1", "4bf92f3577b34da6a3ce929d0e0e4736")
+    assert text.endswith("hello tokenId=x requestId=r-1 traceId=4bf92f3577b34da6a3ce929d0e0e4736")
+    assert "Id" not in TextFormatter().format(record("hello"))
 
 
 def test_redaction_never_breaks_a_json_line() -> None:
