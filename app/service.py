@@ -19,14 +19,9 @@ from app.kube.leader import LeaderElection
 from app.kube.pace import Pace
 from app.kube.reflector import Listing, Reflector
 from app.kube.resources import CONFIG_MAPS, GROUPS, SERVICE_ACCOUNTS
-from app.limits.profiles import policies_of
 from app.models.access import ModelAccess
 from app.models.catalogue import KINDS, Catalogue
-from app.reconcilers.limits import LimitsReconciler
-from app.reconcilers.mapping_events import MappingEvents
-from app.reconcilers.policy_keeper import Keeping
-from app.reconcilers.reaper import Reaper
-from app.reconcilers.retier import Retier
+from app.reconcilers import making
 from app.tiers.membership import Membership
 from app.tiers.source import TierSource
 from app.tokens.claims import Claims
@@ -201,20 +196,23 @@ def build(
         }
 
     events = EventRecorder(client, involved=config_map, instance=identity, backoff=Backoff(random), time=now)
-    limits: list[LimitsReconciler] = []
-    if settings.limits.mode != "off":
-        keeping = Keeping(
-            client=client,
-            namespace=settings.namespace,
-            mode=settings.limits.mode,
-            installers=settings.limits.installer_names,
-            warn=events.warning,
-            observe=metrics,
-            observe_reflector=metrics.observe_reflector,
-            random=random,
-            clock=clock,
-        )
-        limits.append(LimitsReconciler(policies_of(settings.limits.profile), tiers, keeping))
+    parts = making.Parts(
+        settings=settings,
+        client=client,
+        metrics=metrics,
+        inventory=inventory,
+        tiers=tiers,
+        membership=membership,
+        standings=standings,
+        corrector=corrector,
+        events=events,
+        pace=pace,
+        mapping_read=of_mapping.wait_synced,
+        all_read=decisions.wait_synced,
+        random=random,
+        clock=clock,
+        now=now,
+    )
     service = Service(
         settings=settings,
         metrics=metrics,
@@ -261,31 +259,7 @@ def build(
         claims=Claims(inventory, standings, corrector, wait_read=decisions.wait_synced, pace=pace),
         decisions=decisions,
         reflectors=(*decisive, *models, of_prices),
-        reconcilers=(
-            MappingEvents(tiers, events, wait_read=of_mapping.wait_synced),
-            Retier(
-                inventory,
-                tiers,
-                membership,
-                standings,
-                corrector,
-                wait_read=decisions.wait_synced,
-                pace=pace,
-                backoff=Backoff(random),
-                observe=metrics,
-                events=events,
-            ),
-            Reaper(
-                client,
-                inventory,
-                namespace=namespace,
-                seconds=settings.reconcilers.reaper_seconds,
-                pace=pace,
-                time=now,
-                observe=metrics,
-            ),
-            *limits,
-        ),
+        reconcilers=making.reconcilers(parts),
         prices=prices,
         meter=Meter(
             Prometheus(usage) if usage.prometheus_url else None, cache_seconds=usage.cache_seconds, time=now
