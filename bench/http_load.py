@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Sequence
 
 
@@ -28,14 +29,24 @@ class Result:
     statuses: dict[int, int]
 
 
-async def load(port: int, requests: Sequence[bytes], *, connections: int, count: int) -> Result:
-    """Send `count` requests, taken from `requests` in turn, and wait for each answer."""
+async def load(
+    port: int,
+    requests: Sequence[bytes],
+    *,
+    connections: int,
+    count: int,
+    trust: ssl.SSLContext | None = None,
+) -> Result:
+    """Send `count` requests, taken from `requests` in turn, and wait for each answer.
+
+    With `trust` it speaks TLS.
+    """
     latencies: list[float] = []
     statuses: dict[int, int] = {}
     numbers = iter(range(count))
 
     async def work() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trust)
         for number in numbers:
             started = time.perf_counter()
             writer.write(requests[number % len(requests)])

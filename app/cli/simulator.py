@@ -15,6 +15,7 @@ from app.serving import PortTakenError, bind, serving, until_stopped
 
 
 def simulator(
+    *,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
     model: Annotated[
@@ -22,12 +23,22 @@ def simulator(
     ] = None,
     first_token: Annotated[float, typer.Option(min=0, help="Seconds until the first token.")] = 0.0,
     per_token: Annotated[float, typer.Option(min=0, help="Seconds for each further token.")] = 0.02,
+    enable_force_include_usage: Annotated[
+        bool,
+        typer.Option(
+            "--enable-force-include-usage",
+            help="Say the usage in every stream, as vLLM does with this option.",
+        ),
+    ] = False,
 ) -> None:
     """Run the simulated model alone: OpenAI-compatible, deterministic, with vLLM's metric names."""
     settings = read_settings()
     configure(settings.log.level, settings.log.format)
     chosen = SimulatorSettings(
-        models=tuple(model or ()), first_token_seconds=first_token, token_seconds=per_token
+        models=tuple(model or ()),
+        first_token_seconds=first_token,
+        token_seconds=per_token,
+        force_include_usage=enable_force_include_usage,
     )
     try:
         uvloop.run(until_stopped(_simulator(host, port, chosen)))

@@ -47,6 +47,9 @@ def up(
         str | None,
         typer.Option(help="Send traces to this OTLP/HTTP collector, such as http://localhost:4318."),
     ] = None,
+    user_metrics: Annotated[
+        bool, typer.Option(help="Whether the gateway's counters say which user, or only tier and model.")
+    ] = True,
 ) -> None:
     """Run the whole platform on this machine: cluster, service, gateway (Envoy) and a simulated model.
 
@@ -59,6 +62,7 @@ def up(
         kubeconfig=str(kubeconfig) if kubeconfig else None,
         first_token_seconds=first_token,
         token_seconds=per_token,
+        user_metrics=user_metrics,
     )
     settings = _traced(read_settings(), otlp_endpoint)
     console = Console(highlight=False, soft_wrap=True)
@@ -138,6 +142,8 @@ def _banner(options: PlatformOptions, running: Platform) -> str:
         model="qwen3" if "qwen3" in models else next(iter(models), "MODEL"),
         cluster=below,
         metrics=f"http://{running.gateway_app.host}:{running.gateway_app.port}/metrics",
+        meters="http://{}:{}/stats/prometheus".format(*running.gateway.admin),
+        prometheus=running.prometheus.absolute(),
         log=(options.state_dir / _LOG).absolute(),
     )
 
@@ -160,6 +166,8 @@ Paste into another terminal:
 {cluster}
 API documentation: https://{gateway}/maas-api/docs
 Metrics:           {metrics}
+Gateway's metrics: {meters}
+Prometheus:        prometheus --config.file={prometheus}
 Log:               {log}
 """
 

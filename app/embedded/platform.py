@@ -11,7 +11,9 @@ from app.embedded.cluster import EmbeddedCluster, embedded_cluster
 from app.embedded.directory import claimed
 from app.embedded.gateway import GatewayTracing, LocalGateway
 from app.embedded.gateway.addresses import ensure_free
+from app.embedded.gateway.metering import MeteringSettings
 from app.embedded.gateway_feed import GatewayFeed
+from app.embedded.prometheus import prometheus_configuration, write_prometheus_configuration
 from app.embedded.simulator import SimulatorSettings, create_simulator
 from app.lifespan import running
 from app.main import create_gateway_app, create_public_app
@@ -44,6 +46,7 @@ class PlatformOptions:
         first_token_seconds: how long the model thinks.
         token_seconds: how long it takes for each token after the first.
         ready_seconds: how long the service may take until it has read the cluster.
+        user_metrics: whether the gateway's counters say which user.
     """
 
     state_dir: Path
@@ -53,6 +56,7 @@ class PlatformOptions:
     first_token_seconds: float = 0.0
     token_seconds: float = 0.0
     ready_seconds: float = 30
+    user_metrics: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +68,14 @@ class Platform:
         service: the service.
         gateway: the gateway in front of it.
         gateway_app: where the gateway app listens, with the metrics.
+        prometheus: the configuration of a Prometheus that watches all of it.
     """
 
     cluster: EmbeddedCluster | None
     service: Service
     gateway: LocalGateway
     gateway_app: Listener
+    prometheus: Path
 
 
 class NotReadyError(Exception):
@@ -124,7 +130,10 @@ async def platform(
         )
         simulator = create_simulator(
             SimulatorSettings(
-                first_token_seconds=options.first_token_seconds, token_seconds=options.token_seconds
+                first_token_seconds=options.first_token_seconds,
+                token_seconds=options.token_seconds,
+                # Without it, who does not ask for the usage of a stream is not metered.
+                force_include_usage=True,
             )
         )
         listeners = [bind(name, _LOOPBACK, 0) for name in ("public app", "gateway app", "model")]
@@ -142,13 +151,17 @@ async def platform(
             model=model,
             max_request_bytes=settings.gateway.max_body_bytes,
             tracing=_tracing(settings.tracing),
+            metering=MeteringSettings(user_label=options.user_metrics),
         )
         feed = GatewayFeed(service, gateway)
         feed.apply()
         await stack.enter_async_context(gateway)
         task = asyncio.create_task(feed.run(), name="gateway feed")
         stack.push_async_callback(_end, task)
-        yield Platform(cluster, service, gateway, listeners[1])
+        prometheus = options.state_dir / "prometheus.yml"
+        watched = prometheus_configuration(service=gateway_app, model=model, gateway=gateway.admin)
+        write_prometheus_configuration(prometheus, watched)
+        yield Platform(cluster, service, gateway, listeners[1], prometheus)
 
 
 def _tracing(settings: TracingSettings) -> GatewayTracing | None:

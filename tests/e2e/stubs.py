@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 _METHODS = ["GET", "POST", "DELETE"]
+USAGE = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
 
 
 def stubs(*names: str) -> dict[str, ASGIApp]:
@@ -47,7 +48,10 @@ class Authorizer:
 
 
 class Model:
-    """Answers with what it was sent; a stream pauses after its first part until `/v1/go-on` is asked for."""
+    """Answers with what it was sent; a stream pauses after its first part until `/v1/go-on` is asked for.
+
+    Every answer and every stream says the same usage.
+    """
 
     def __init__(self) -> None:
         self._go_on = asyncio.Event()
@@ -62,11 +66,12 @@ class Model:
             self._go_on.set()
         if json.loads(body).get("stream"):
             return StreamingResponse(self._parts(), media_type="text/event-stream")
-        return _echo(request, "model", len(body))
+        return _echo(request, "model", len(body), usage=USAGE)
 
     async def _parts(self) -> AsyncIterator[str]:
         yield 'data: {"part": 1}\n\n'
         await self._go_on.wait()
+        yield f"data: {json.dumps({'usage': USAGE})}\n\n"
         yield "data: [DONE]\n\n"
 
 
@@ -83,9 +88,15 @@ def _everywhere(endpoint: Any) -> ASGIApp:
     return Starlette(routes=[Route("/{path:path}", endpoint, methods=_METHODS)])
 
 
-def _echo(request: Request, answered_by: str, size: int) -> Response:
+def _echo(request: Request, answered_by: str, size: int, **more: Any) -> Response:
     return JSONResponse(
-        {"by": answered_by, "path": request.url.path, "headers": request.headers.items(), "size": size}
+        {
+            "by": answered_by,
+            "path": request.url.path,
+            "headers": request.headers.items(),
+            "size": size,
+            **more,
+        }
     )
 
 

@@ -10,7 +10,8 @@ from starlette.datastructures import Headers
 
 from tests.dashboards import GRAFANA, metric_names, queries
 from tests.e2e.compose import data_plane_between
-from tests.e2e.stubs import stubs
+from tests.e2e.stubs import USAGE, stubs
+from tests.meters import REQUESTS, TOKENS, UNMETERED, Meter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -161,6 +162,45 @@ async def test_a_stream_arrives_while_the_model_still_writes(compose_plane: Data
         assert "1" in await anext(parts)
         await compose_plane.client.post("/v1/go-on", json={"model": "qwen3"}, headers=bearer("sam.free.1"))
         assert "[DONE]" in "".join([part async for part in parts])
+
+
+async def test_requests_and_tokens_are_counted(compose_plane: DataPlane) -> None:
+    meter, una = (
+        Meter.at(str(compose_plane.admin.base_url)),
+        {"user": "una", "tier": "free", "model": "qwen3"},
+    )
+    assert await statuses(compose_plane, "una.free.1", 9) == [200] * 9
+    stream = {"model": "qwen3", "stream": True}
+    await compose_plane.client.post("/v1/go-on", json={"model": "qwen3"}, headers=bearer("go.premium.1"))
+    await compose_plane.client.post(CHAT, json=stream, headers=bearer("una.free.2"))
+    assert await statuses(compose_plane, "una.free.1", 2) == [LIMITED] * 2
+
+    await meter.reads(10, REQUESTS, **una, code="200")
+    await meter.reads(2, REQUESTS, **una, code="429")
+    await meter.reads(10 * USAGE["prompt_tokens"], TOKENS, **una, type="prompt")
+    await meter.reads(10 * USAGE["completion_tokens"], TOKENS, **una, type="completion")
+    assert await meter.read(UNMETERED, **una) == 0
+
+
+async def test_who_is_refused_is_counted_and_not_named(compose_plane: DataPlane) -> None:
+    meter = Meter.at(str(compose_plane.admin.base_url))
+    before = await meter.read(REQUESTS, code="403")
+    forged = {"X-MaaS-User": "forger", "X-MaaS-Tier": "enterprise", "X-MaaS-Model": "qwen3"}
+    refused = await compose_plane.client.post(
+        CHAT, json={"model": "forbidden"}, headers=bearer("fay.free.1", **forged)
+    )
+    assert refused.status_code == 403
+
+    await meter.reads(before + 1, REQUESTS, code="403")
+    assert [labels for labels in await meter.labels(REQUESTS) if labels["code"] == "403"] == [{"code": "403"}]
+    assert not [labels for labels in await meter.labels(REQUESTS) if labels.get("user") in {"fay", "forger"}]
+
+
+async def test_models_are_not_asked_to_compress_what_has_to_be_read(compose_plane: DataPlane) -> None:
+    answer = await compose_plane.client.post(
+        CHAT, json={"model": "qwen3"}, headers=bearer("zip.free.1", **{"Accept-Encoding": "gzip"})
+    )
+    assert "accept-encoding" not in dict(headers_seen(answer))
 
 
 async def test_what_the_authorizer_refuses_is_answered_in_its_words(compose_plane: DataPlane) -> None:

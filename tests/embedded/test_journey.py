@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+import yaml
 
 from tests.maasctl import Up, chat, question, up
+from tests.meters import TOKENS, named_series
 from tests.workspace import eventually
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.embedded.conftest import Newcomer
     from tests.workspace import Caller
 
@@ -92,7 +93,7 @@ async def test_a_chat_is_answered_as_openai_does(platform: Up, newcomer: Newcome
     assert usage["prompt_tokens"] + usage["completion_tokens"] == usage["total_tokens"] > 0
 
 
-async def test_a_stream_ends_with_done_and_has_usage_only_if_asked_for(
+async def test_a_stream_ends_with_the_usage_and_done_whatever_was_asked_for(
     platform: Up, newcomer: Newcomer
 ) -> None:
     holder = await platform.holder(newcomer.token)
@@ -101,13 +102,12 @@ async def test_a_stream_ends_with_done_and_has_usage_only_if_asked_for(
     *counted, counted_end = await events(holder, stream_options={"include_usage": True})
 
     assert end == counted_end == "[DONE]"
-    assert all(json.loads(chunk)["object"] == "chat.completion.chunk" for chunk in [*plain, *counted])
-    said = "".join(json.loads(chunk)["choices"][0]["delta"].get("content") or "" for chunk in plain)
-    assert "Hello!" in said
-    assert not any(json.loads(chunk).get("usage") for chunk in plain)
-    last = json.loads(counted[-1])
-    assert last["choices"] == []
-    assert last["usage"]["total_tokens"] > 0
+    for chunks in ([json.loads(chunk) for chunk in events] for events in (plain, counted)):
+        assert all(chunk["object"] == "chat.completion.chunk" for chunk in chunks)
+        said = "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks[:-1])
+        assert "Hello!" in said
+        assert chunks[-1]["choices"] == []
+        assert chunks[-1]["usage"]["total_tokens"] > 0
 
 
 async def test_a_stream_is_passed_on_piece_by_piece(tmp_path: Path) -> None:
@@ -236,6 +236,34 @@ async def test_the_metrics_are_where_the_banner_says(platform: Up, newcomer: New
         metrics = await operator.get(platform.metrics)
     assert metrics.status_code == 200
     assert "maas_" in metrics.text
+
+
+def prometheus_configuration(path: str) -> dict[str, Any]:
+    configuration: dict[str, Any] = yaml.safe_load(Path(path).read_text())
+    return configuration
+
+
+async def test_prometheus_is_told_where_everything_is(platform: Up, newcomer: Newcomer) -> None:
+    told = await platform.maasctl.says(r"Prometheus: +prometheus --config\.file=(\S+)\n")
+    jobs = {job["job_name"]: job for job in prometheus_configuration(told[1])["scrape_configs"]}
+    usage = (await chat(await platform.holder(newcomer.token))).json()["usage"]
+    person = newcomer.group.replace("system:serviceaccounts:", "system:serviceaccount:")
+
+    async def scrape(name: str) -> str:
+        ((target,),) = [config["targets"] for config in jobs[name]["static_configs"]]
+        async with httpx.AsyncClient(trust_env=False) as prometheus:
+            return (await prometheus.get(f"http://{target}{jobs[name].get('metrics_path', '/metrics')}")).text
+
+    async def completion_tokens() -> list[float]:
+        return [
+            value
+            for name, labels, value in named_series(await scrape("envoy"))
+            if (name, labels.get("type")) == (TOKENS, "completion") and labels["user"].startswith(person)
+        ]
+
+    assert await eventually(completion_tokens) == [usage["completion_tokens"]]
+    assert "maas_authorizations_total" in await scrape("maas-api")
+    assert 'vllm:prompt_tokens_total{model_name="qwen3"}' in await scrape("model")
 
 
 async def test_the_api_documents_itself(platform: Up) -> None:

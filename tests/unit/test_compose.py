@@ -8,6 +8,9 @@ import typer
 import yaml
 
 from app.cli.root import create_cli
+from app.embedded.gateway.metering import MeteringSettings, metering
+from app.embedded.gateway.usage import usage_filters
+from app.embedded.prometheus import METER_NAMES
 from app.settings import Settings
 from app.tiers.parser import parse_mapping
 from tests.dashboards import GRAFANA
@@ -16,6 +19,7 @@ from tests.unit.test_manifests import BASE, PROJECT
 
 SERVICES: dict[str, dict[str, Any]] = compose()["services"]
 ENVOY = (COMPOSE / "envoy.yaml").read_text()
+PROMETHEUS: dict[str, Any] = yaml.safe_load((COMPOSE / "prometheus.yml").read_text())
 each_service = pytest.mark.parametrize("name", SERVICES)
 
 
@@ -99,10 +103,25 @@ def test_every_address_is_one_of_the_services() -> None:
         ("model", "8000"),
         ("limitador", "8081"),
     }
-    jobs = yaml.safe_load((COMPOSE / "prometheus.yml").read_text())["scrape_configs"]
+    jobs = PROMETHEUS["scrape_configs"]
     targets = [target for job in jobs for config in job["static_configs"] for target in config["targets"]]
     assert sorted(targets) == ["envoy:9901", "limitador:8080", "maas-api:8081", "model:8000"]
     assert {host for host, _ in addresses} <= SERVICES.keys()
+
+
+def test_the_gateway_counts_as_the_local_one_does() -> None:
+    (chain,) = yaml.safe_load(ENVOY)["static_resources"]["listeners"][0]["filter_chains"]
+    manager = chain["filters"][0]["typed_config"]
+    most = Settings.model_fields["gateway"].default.max_body_bytes
+
+    assert manager["access_log"][1:] == metering(MeteringSettings())
+    assert manager["http_filters"][-3:-1] == usage_filters(most)
+
+
+def test_prometheus_names_what_is_counted_as_on_one_machine() -> None:
+    jobs = {job["job_name"]: job for job in PROMETHEUS["scrape_configs"]}
+
+    assert jobs["envoy"]["metric_relabel_configs"] == METER_NAMES
 
 
 def test_the_gateway_and_the_service_agree_on_the_largest_request() -> None:

@@ -14,6 +14,7 @@ from app.embedded.gateway.bootstrap import bootstrap
 from app.embedded.gateway.certificates import ensure_certificates
 from app.embedded.gateway.limits import rate_limits
 from app.embedded.gateway.listener import ListenerSettings
+from app.embedded.gateway.metering import MeteringSettings
 from app.embedded.gateway.process import EnvoyProcess
 from app.embedded.gateway.resource_file import ResourceFile
 from app.embedded.gateway.routes import route_configuration
@@ -48,6 +49,7 @@ class LocalGateway:
         authorize_seconds: How long the gateway app may take for a decision.
         concurrency: Envoy's worker threads; never more than there are processors.
         access_log: Where the access log goes; None means `access.log` in `state_dir`.
+        metering: How requests and LLM tokens are counted; None means not at all.
         start_seconds: How long Envoy may take until it is ready.
         tracing: Where the gateway's spans go; None means that nothing is traced.
         now: The current time, with a time zone.
@@ -67,6 +69,7 @@ class LocalGateway:
         authorize_seconds: float = 5,
         concurrency: int = 2,
         access_log: Path | None = None,
+        metering: MeteringSettings | None = MeteringSettings(),  # noqa: B008  # It is frozen.
         start_seconds: float = 30,
         tracing: GatewayTracing | None = None,
         now: Callable[[], dt.datetime] = _utc_now,
@@ -80,6 +83,7 @@ class LocalGateway:
             authorize_seconds=authorize_seconds,
             access_log=access_log.absolute() if access_log else None,
             tracing=tracing,
+            metering=metering,
         )
         self._envoy = envoy
         self._concurrency = concurrency
@@ -89,6 +93,7 @@ class LocalGateway:
         self._routes = route_configuration([])
         self._process: EnvoyProcess | None = None
         self._address = listen
+        self._admin = admin
 
     @property
     def ca_certificate(self) -> Path:
@@ -99,6 +104,11 @@ class LocalGateway:
     def address(self) -> Address:
         """Where the gateway listens; with the port that was chosen, once it has started."""
         return self._address
+
+    @property
+    def admin(self) -> Address:
+        """Where Envoy's admin interface listens; with the port that was chosen, once it has started."""
+        return self._admin
 
     def update(self, tier_limits: Mapping[str, int], models: Sequence[str]) -> None:
         """Put limits and models in force; a running gateway has them within milliseconds.
@@ -132,7 +142,7 @@ class LocalGateway:
         )
         self._write_live()
         try:
-            self._address = await self._process.start()
+            self._address, self._admin = await self._process.start()
         except BaseException:
             self._process = None
             raise

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from app.embedded.gateway import limits, tracing
 from app.embedded.gateway.access_log import access_log
 from app.embedded.gateway.addresses import socket_address
+from app.embedded.gateway.metering import MeteringSettings, metering
 from app.embedded.gateway.replies import RETRY_AFTER_LUA, local_replies
 from app.embedded.gateway.routes import AUTHORIZATION_FILTER, GATEWAY_APP, ROUTE_CONFIGURATION
+from app.embedded.gateway.usage import usage_filters
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +51,7 @@ class ListenerSettings:
         silence_seconds: How long a request or an answer may be silent.
         access_log: Where the access log goes; None means into the state directory.
         tracing: Where spans go; None means that nothing is traced.
+        metering: How requests and LLM tokens are counted; None means not at all.
     """
 
     max_request_bytes: int = 10 * 1024 * 1024
@@ -56,6 +59,7 @@ class ListenerSettings:
     silence_seconds: int = 300
     access_log: Path | None = None
     tracing: GatewayTracing | None = None
+    metering: MeteringSettings | None = field(default_factory=MeteringSettings)
 
 
 def listener(
@@ -136,7 +140,10 @@ def _connection_manager(state: StateDirectory, settings: ListenerSettings) -> di
         "stream_idle_timeout": f"{settings.silence_seconds}s",
         "early_header_mutation_extensions": [_forget_forgeable_headers(settings)],
         **({"tracing": tracing.tracing(settings.tracing)} if settings.tracing else {}),
-        "access_log": [access_log(settings.access_log or state.access_log)],
+        "access_log": [
+            access_log(settings.access_log or state.access_log),
+            *(metering(settings.metering) if settings.metering else ()),
+        ],
         "local_reply_config": local_replies(settings.max_request_bytes),
         "http_filters": [
             _retry_after(),
@@ -148,6 +155,7 @@ def _connection_manager(state: StateDirectory, settings: ListenerSettings) -> di
                     "type_urls": [limits.TYPE_URL],
                 },
             },
+            *(usage_filters(settings.max_request_bytes) if settings.metering else ()),
             {
                 "name": "envoy.filters.http.router",
                 "typed_config": {

@@ -49,8 +49,8 @@ class EnvoyProcess:
         self._stop_seconds = stop_seconds
         self._process: asyncio.subprocess.Process | None = None
 
-    async def start(self) -> Address:
-        """Start Envoy and return where it listens, once it is ready to serve.
+    async def start(self) -> tuple[Address, Address]:
+        """Start Envoy and return where it and its admin interface listen, once it is ready to serve.
 
         Raises:
             EnvoyStartError: It ended or was not ready in time.
@@ -115,16 +115,16 @@ class EnvoyProcess:
         self._state.admin_address.unlink(missing_ok=True)
         return os.open(self._state.envoy_log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
 
-    async def _ready(self, process: asyncio.subprocess.Process) -> Address:
+    async def _ready(self, process: asyncio.subprocess.Process) -> tuple[Address, Address]:
         async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
             while process.returncode is None:
-                address = await self._listening(client)
-                if address is not None:
-                    return address
+                addresses = await self._listening(client)
+                if addresses is not None:
+                    return addresses
                 await asyncio.sleep(_POLL_SECONDS)
         raise await self._failure(f"Envoy ended with exit code {process.returncode}")
 
-    async def _listening(self, client: httpx.AsyncClient) -> Address | None:
+    async def _listening(self, client: httpx.AsyncClient) -> tuple[Address, Address] | None:
         admin = await asyncio.to_thread(_read_tail, self._state.admin_address)
         if not admin:
             return None
@@ -134,7 +134,8 @@ class EnvoyProcess:
             listeners = (await client.get(f"http://{admin}/listeners?format=json")).json()
         except httpx.TransportError:
             return None
-        return _first_address(listeners)
+        host, _, port = admin.rpartition(":")
+        return _first_address(listeners), (host.strip("[]"), int(port))
 
     async def _failure(self, what: str) -> EnvoyStartError:
         await self.stop()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.embedded.gateway.limits import FILTER as LIMITS_FILTER
 from app.embedded.gateway.limits import INFERENCE, METADATA, MODELS
+from app.embedded.gateway.usage import JSON_FILTER, STREAM_FILTER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +18,9 @@ PUBLIC_APP = "public-app"
 GATEWAY_APP = "gateway-app"
 MODEL = "model"
 
-# Whatever names or proves the person stays on this side of the model.
-_CREDENTIALS = ["authorization", "x-forwarded-access-token", "cookie"]
+# Whatever names or proves the person stays on this side of the model. The model is not asked to compress
+# either: nobody could read the usage in its answers then.
+_NOT_FOR_MODELS = ["authorization", "x-forwarded-access-token", "cookie", "accept-encoding"]
 _RATE_HEADERS = ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"]
 
 
@@ -77,6 +79,7 @@ def route_configuration(models: Sequence[str], settings: RouteSettings | None = 
                         "name": "models",
                         "match": {"path_separated_prefix": "/v1/models"},
                         "route": service,
+                        "typed_per_filter_config": _UNREAD,
                         **_counted(MODELS),
                     },
                     *(
@@ -87,7 +90,7 @@ def route_configuration(models: Sequence[str], settings: RouteSettings | None = 
                                 "headers": [{"name": "x-maas-model", "string_match": {"exact": name}}],
                             },
                             "route": model,
-                            "request_headers_to_remove": _CREDENTIALS,
+                            "request_headers_to_remove": _NOT_FOR_MODELS,
                             **_counted(INFERENCE),
                         }
                         for name in models
@@ -113,13 +116,16 @@ def route_configuration(models: Sequence[str], settings: RouteSettings | None = 
 # Only what the other side cannot have begun to work on.
 _RETRY = {"retry_on": "connect-failure,refused-stream,reset-before-request", "num_retries": 2}
 
-# Both filters act on every route that does not say otherwise.
+# Filters act on every route that does not say otherwise.
+_OFF = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": True}
+_UNREAD = {JSON_FILTER: _OFF, STREAM_FILTER: _OFF}
 _OPEN = {
     AUTHORIZATION_FILTER: {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
         "disabled": True,
     },
-    LIMITS_FILTER: {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": True},
+    LIMITS_FILTER: _OFF,
+    **_UNREAD,
 }
 
 

@@ -42,12 +42,15 @@ class SimulatorSettings:
         first_token_seconds: How long the first token takes.
         token_seconds: How long each further token takes.
         max_body_bytes: The largest request it reads.
+        force_include_usage: Whether every chunk of a stream, and one more at its end, says the usage,
+            whatever the client asks for; vLLM's option of that name.
     """
 
     models: tuple[str, ...] = ()
     first_token_seconds: float = 0.0
     token_seconds: float = 0.0
     max_body_bytes: int = 16 * 1024 * 1024
+    force_include_usage: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,16 +156,23 @@ class _Simulator:
     async def _events(
         self, asked: ChatRequest | CompletionRequest, generation: Generation, shape: Shape
     ) -> AsyncGenerator[str]:
+        forced, written = self._settings.force_include_usage, 0
+
+        def event(part: dict[str, Any]) -> str:
+            said = generation.usage_after(written) if forced or asked.continuous_usage else None
+            return _event(shape.chunk(part, usage=said))
+
         with self._metrics.request(asked.model) as meter:
             for choice in generation.choices:
                 for part in shape.opening(choice):
-                    yield _event(shape.chunk(part))
+                    yield event(part)
                 async with aclosing(self._paced(choice, meter)) as pieces:
                     async for piece in pieces:
-                        yield _event(shape.chunk(shape.piece(choice, piece)))
-                yield _event(shape.chunk(shape.closing(choice)))
+                        written += 1
+                        yield event(shape.piece(choice, piece))
+                yield event(shape.closing(choice))
             _finish(meter, generation)
-            if asked.include_usage:
+            if forced or asked.include_usage:
                 yield _event(shape.chunk(usage=generation.usage))
             yield "data: [DONE]\n\n"
 

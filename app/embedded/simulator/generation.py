@@ -53,10 +53,14 @@ class Generation:
     @property
     def usage(self) -> dict[str, int]:
         """The usage, as OpenAI's API says it."""
+        return self.usage_after(self.completion_tokens)
+
+    def usage_after(self, written: int) -> dict[str, int]:
+        """Return the usage of the moment when so many tokens have been written."""
         return {
             "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": self.completion_tokens,
-            "total_tokens": self.prompt_tokens + self.completion_tokens,
+            "completion_tokens": written,
+            "total_tokens": self.prompt_tokens + written,
         }
 
 

@@ -20,6 +20,7 @@ class StreamOptions(BaseModel):
     """Options of a streamed answer."""
 
     include_usage: bool = False
+    continuous_usage_stats: bool = False
 
 
 class Message(BaseModel):
@@ -61,6 +62,15 @@ class GenerationRequest(BaseModel):
     def include_usage(self) -> bool:
         """Whether the stream ends with a chunk that says the usage."""
         return self.stream_options is not None and self.stream_options.include_usage
+
+    @property
+    def continuous_usage(self) -> bool:
+        """Whether every chunk of the stream says the usage so far, as vLLM can."""
+        return (
+            self.include_usage
+            and self.stream_options is not None
+            and self.stream_options.continuous_usage_stats
+        )
 
 
 class ChatRequest(GenerationRequest):

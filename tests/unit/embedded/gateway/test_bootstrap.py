@@ -78,6 +78,6 @@ def test_what_the_authorizer_may_cost_is_a_setting() -> None:
     ("chosen", "path"), [(None, "/state/access.log"), (Path("/dev/stdout"), "/dev/stdout")]
 )
 def test_the_access_log_goes_where_it_is_told(chosen: Path | None, path: str) -> None:
-    (log,) = connection_manager(access_log=chosen)["access_log"]
+    log, *_ = connection_manager(access_log=chosen)["access_log"]
 
     assert log["typed_config"]["path"] == path

@@ -59,7 +59,9 @@ async def test_it_has_started_when_it_is_ready(
 ) -> None:
     envoy = EnvoyProcess(program("python3", READY.format(before="")), state)
 
-    assert await envoy.start() == ("127.0.0.1", 4321)
+    listens, admin = await envoy.start()
+    assert listens == ("127.0.0.1", 4321)
+    assert state.admin_address.read_text() == "{}:{}".format(*admin)
     watch = asyncio.create_task(envoy.wait(), name="watch")
     await asyncio.sleep(0)
     await envoy.stop()

@@ -25,10 +25,23 @@ def test_models_come_before_the_service_and_nothing_comes_last() -> None:
 
 
 def test_only_the_token_api_and_nothing_are_open() -> None:
-    assert [route["name"] for route in routes("one") if "typed_per_filter_config" in route] == [
+    overrides = {route["name"]: route.get("typed_per_filter_config", {}) for route in routes("one")}
+
+    assert [name for name, filters in overrides.items() if "envoy.filters.http.ext_authz" in filters] == [
         "maas-api",
         "nothing",
     ]
+
+
+def test_usage_is_looked_for_in_inference_alone() -> None:
+    overrides = {route["name"]: route.get("typed_per_filter_config", {}) for route in routes("one")}
+
+    for reader in ("maas.usage.json", "maas.usage.stream"):
+        # Of several routes the first that fits decides, which is that before the model is known.
+        assert [name for name, filters in overrides.items() if reader not in filters] == [
+            "model:one",
+            "no-model",
+        ]
 
 
 def test_prefixes_end_at_a_slash() -> None:

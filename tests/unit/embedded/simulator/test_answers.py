@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from app.embedded.simulator import SimulatorSettings
+
 if TYPE_CHECKING:
     import httpx
 
@@ -172,3 +174,26 @@ async def test_the_first_token_and_the_others_take_their_time(
     await client.post("/v1/chat/completions", json=body)
 
     assert time.slept == [0.5, 0.02, 0.02]
+
+
+async def test_a_stream_says_the_usage_so_far_when_asked_for(client: httpx.AsyncClient) -> None:
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    chunks = await events(
+        client, "/v1/chat/completions", messages=HELLO, stream_options=options, max_tokens=2
+    )
+
+    assert [chunk["usage"]["completion_tokens"] for chunk in chunks] == [0, 1, 2, 2, 2]
+    assert chunks[-1]["usage"] == {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
+
+
+@pytest.mark.parametrize("settings", [SimulatorSettings(force_include_usage=True)])
+@pytest.mark.parametrize("options", [None, {"include_usage": False}, {"include_usage": True}])
+async def test_a_server_that_is_told_to_says_the_usage_to_whoever_streams(
+    client: httpx.AsyncClient, options: dict[str, bool] | None
+) -> None:
+    questions: dict[str, Any] = {"chat/completions": {"messages": HELLO}, "completions": {"prompt": "Once"}}
+    for path, question in questions.items():
+        chunks = await events(client, f"/v1/{path}", **question, stream_options=options, max_tokens=2)
+
+        assert [chunk["usage"]["completion_tokens"] for chunk in chunks][-3:] == [2, 2, 2]
+        assert chunks[-1]["choices"] == []
