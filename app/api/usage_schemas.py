@@ -14,7 +14,7 @@ _AMOUNTS: dict[str, Any] = {
     "promptTokens": 5210,
     "completionTokens": 18042,
     "unmetered": 0,
-    "cost": "0.0118672",
+    "cost": "0.029668",
     "exact": True,
 }
 _WINDOW: dict[str, Any] = {

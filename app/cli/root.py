@@ -15,6 +15,7 @@ from app.cli.logs import logs
 from app.cli.serve import serve
 from app.cli.tiers import create_tiers
 from app.cli.token import create_token
+from app.cli.usage import usage
 from app.cli.verify import verify
 
 _EMBEDDED = ("trustme", "jsonpatch")
@@ -36,6 +37,7 @@ def create_cli() -> typer.Typer:
     cli.command("verify")(verify)
     cli.command("logs")(logs)
     cli.command("deploy")(deploy)
+    cli.command("usage")(usage)
     cli.add_typer(create_tiers(), name="tiers")
     cli.add_typer(create_token(), name="token")
     if all(importlib.util.find_spec(module) for module in _EMBEDDED):

@@ -47,6 +47,21 @@ def test_a_variable_is_prefix_group_and_name(monkeypatch: pytest.MonkeyPatch) ->
         ("MAAS_LEADER_RETRY_SECONDS", "0"),
         ("MAAS_LEADER_LEASE_SECONDS", "301"),
         ("MAAS_LEADER_ENABLED", "perhaps"),
+        ("MAAS_USAGE_PROMETHEUS_URL", "prometheus:9090"),
+        ("MAAS_USAGE_PROMETHEUS_URL", "ftp://prometheus"),
+        ("MAAS_USAGE_PROMETHEUS_URL", "http://"),
+        ("MAAS_USAGE_PROMETHEUS_URL", "http://prometheus:port"),
+        ("MAAS_USAGE_PROMETHEUS_URL", "http://prometheus:99999"),
+        ("MAAS_USAGE_PROMETHEUS_URL", "http://[::1"),
+        ("MAAS_USAGE_PROMETHEUS_URL", "http://me:secret@prometheus"),
+        ("MAAS_USAGE_PROMETHEUS_URL", "http://prometheus/?query=up"),
+        ("MAAS_USAGE_PROMETHEUS_URL", "http://prometheus/#top"),
+        ("MAAS_USAGE_PROMETHEUS_URL", "http://prome theus"),
+        ("MAAS_USAGE_TIMEOUT_SECONDS", "0"),
+        ("MAAS_USAGE_TIMEOUT_SECONDS", "nan"),
+        ("MAAS_USAGE_CONCURRENCY", "0"),
+        ("MAAS_USAGE_CACHE_SECONDS", "-1"),
+        ("MAAS_USAGE_MAX_WINDOW_SECONDS", "59"),
         ("MAAS_TRACING_RATIO", "1.1"),
         ("MAAS_TRACING_RATIO", "nan"),
         ("MAAS_TRACING_SAMPLED_BY", "anyone"),
@@ -58,6 +73,22 @@ def test_values_that_make_no_sense_are_refused(
     monkeypatch.setenv(variable, value)
     with pytest.raises(ValidationError):
         Settings()
+
+
+def test_a_prometheus_is_an_address_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value, expected in (("", None), ("https://prometheus:9091/prefix", "https://prometheus:9091/prefix")):
+        monkeypatch.setenv("MAAS_USAGE_PROMETHEUS_URL", value)
+        assert Settings().usage.prometheus_url == expected
+
+
+def test_a_token_is_for_https_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAAS_USAGE_TOKEN_FILE", "token")
+    for value in ("", "http://prometheus"):
+        monkeypatch.setenv("MAAS_USAGE_PROMETHEUS_URL", value)
+        with pytest.raises(ValidationError, match="https"):
+            Settings()
+    monkeypatch.setenv("MAAS_USAGE_PROMETHEUS_URL", "https://prometheus")
+    assert Settings().usage.token_file == "token"
 
 
 def test_traces_have_the_names_of_opentelemetry_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,7 @@ def get(
 
     Exit codes: 0 done, 1 refused or not reached, 2 wrong usage.
     """
-    login = Login("get", token_file, namespace, gateway_name, kubeconfig, context)
+    login = Login("token get", token_file, namespace, gateway_name, kubeconfig, context)
     with login.gateway(gateway, cacert, insecure=insecure) as maas:
         issued = maas.issue(name, expiration)
     about = f"tier {issued['tier']}, expires {issued['expiresAt']}, id {issued['id']}"
@@ -81,7 +81,7 @@ def list_tokens(
 
     Exit codes: 0 done, 1 refused or not reached, 2 wrong usage.
     """
-    login = Login("list", token_file, namespace, gateway_name, kubeconfig, context)
+    login = Login("token list", token_file, namespace, gateway_name, kubeconfig, context)
     with login.gateway(gateway, cacert, insecure=insecure) as maas:
         tokens = list(maas.tokens())
     if not sys.stdout.isatty():
@@ -117,7 +117,7 @@ def revoke(
     if bool(ids) == everything:
         typer.echo("maasctl token revoke: name the tokens, or give --all", err=True)
         raise typer.Exit(2)
-    login = Login("revoke", token_file, namespace, gateway_name, kubeconfig, context)
+    login = Login("token revoke", token_file, namespace, gateway_name, kubeconfig, context)
     with login.gateway(gateway, cacert, insecure=insecure) as maas:
         if everything:
             typer.echo(f"revoked {maas.revoke_all()}", err=True)

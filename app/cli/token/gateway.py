@@ -98,6 +98,16 @@ class Gateway:
         """
         return int(self._call("DELETE", "/tokens").get("revoked", 0))
 
+    def usage(self, window: str, step: str | None, model: str | None) -> dict[str, Any]:
+        """What the caller has used, as the service answers.
+
+        Raises:
+            GatewayCallError: it cannot be told.
+        """
+        asked = {"window": window, "step": step, "model": model}
+        params = {name: value for name, value in asked.items() if value is not None}
+        return self._call("GET", "/usage", params=params)
+
     def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         try:
             response = self._client.request(method, path, **options)

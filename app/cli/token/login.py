@@ -27,7 +27,7 @@ class Login:
     """Who asks, and for which platform.
 
     Attributes:
-        command: of `maasctl token`, for messages.
+        command: its whole name, for messages.
         token_file: with the caller token; None for the environment, or the login.
         namespace: the platform's.
         gateway_name: of its Gateway.
@@ -63,7 +63,7 @@ class Login:
             finally:
                 gateway.close()
         except (GatewayCallError, NoCallerTokenError) as error:
-            typer.echo(f"maasctl token {self.command}: {error}", err=True)
+            typer.echo(f"maasctl {self.command}: {error}", err=True)
             raise typer.Exit(1) from None
 
     def _token(self) -> str:
@@ -74,7 +74,7 @@ class Login:
         return token
 
     def _find(self) -> str:
-        kubectl = connect(f"token {self.command}", self.kubeconfig, self.context)
+        kubectl = connect(self.command, self.kubeconfig, self.context)
         wanted = f"Route or Gateway {self.namespace}/{self.gateway_name}"
         try:
             url, why = asyncio.run(find(kubectl, self.namespace, self.gateway_name)), "neither has an address"

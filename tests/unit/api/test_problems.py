@@ -21,6 +21,7 @@ from app.kube.errors import (
 )
 from app.tiers.source import NoMappingError
 from app.tokens.errors import RevocationIncompleteError
+from app.usage.errors import UsageAnswerError, UsageUnavailableError
 
 SECRET = "https://10.0.0.1:6443 said something internal"
 
@@ -35,6 +36,7 @@ SECRET = "https://10.0.0.1:6443 said something internal"
         (KubeConflictError(SECRET, status=409), 502, "upstream_error"),
         (KubeError(SECRET), 502, "upstream_error"),
         (NoMappingError(SECRET), 503, "mapping_unavailable"),
+        (UsageUnavailableError(SECRET), 503, "usage_unavailable"),
         (RuntimeError(SECRET), 500, "internal_error"),
     ],
 )
@@ -44,6 +46,13 @@ def test_what_went_wrong_inside_is_for_the_log_only(error: Exception, status: in
     assert "internal" not in problem.detail
     assert "10.0.0.1" not in str(problem)
     assert ("Retry-After" in problem.headers) == (status == 503)
+
+
+def test_a_prometheus_that_refuses_is_for_the_log_only_and_worth_another_try() -> None:
+    problem = problem_for(UsageAnswerError(SECRET))
+    assert (problem.status, problem.code) == (502, "usage_unavailable")
+    assert "internal" not in str(problem)
+    assert problem.headers["Retry-After"] == "5"
 
 
 @pytest.mark.parametrize(("asked", "told"), [(None, "5"), (1, "5"), (30, "30")])

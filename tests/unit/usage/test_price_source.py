@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from app.usage.price_metrics import PriceMetrics
 from app.usage.price_source import PriceSource
 from app.usage.prices import Price, PriceList
+from tests.kustomize import ROOT
 
 if TYPE_CHECKING:
     import pytest
@@ -78,3 +79,11 @@ def test_the_prices_in_force_are_shown_as_metrics_and_those_of_a_removed_model_a
         'maas_model_price_per_request{currency="EUR",model="n"} 3.0',
         "maas_prices_valid 1.0",
     ]
+
+
+def test_the_metrics_are_documented_as_they_are() -> None:
+    documentation = (ROOT / "docs" / "metrics.md").read_text()
+    for family in PriceMetrics(PriceSource()).describe():
+        labels = ", ".join(f"`{label}`" for label in vars(family)["_labelnames"])
+        row = f"| `{family.name}` | {family.type} | {labels} | {family.documentation} |"
+        assert row in documentation.splitlines()
