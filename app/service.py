@@ -61,6 +61,7 @@ class Service:
     Attributes:
         decisions: freshness of what every decision is made from: tokens, the mapping, Groups.
         reflectors: all of them, those of the models too.
+        optional: those of them without which everything else can be answered.
         reconcilers: what only the leader runs.
         election: this replica's candidature.
         prices: what models cost.
@@ -89,6 +90,7 @@ class Service:
     claims: Claims
     decisions: Freshness
     reflectors: tuple[Reflector[Any], ...]
+    optional: frozenset[Reflector[Any]]
     reconcilers: tuple[Reconciler, ...]
     election: LeaderElection
     prices: PriceSource
@@ -259,6 +261,7 @@ def build(
         claims=Claims(inventory, standings, corrector, wait_read=decisions.wait_synced, pace=pace),
         decisions=decisions,
         reflectors=(*decisive, *models, of_prices),
+        optional=frozenset({of_prices}),
         reconcilers=making.reconcilers(parts),
         prices=prices,
         meter=Meter(

@@ -40,7 +40,7 @@ def readiness(service: Service) -> dict[str, Any]:
     blocking = [
         f"{reflector.name}: first list not complete"
         for reflector in service.reflectors
-        if not reflector.synced
+        if not reflector.synced and reflector not in service.optional
     ]
     if age > service.decisions.staleness_seconds:
         blocking.append("what is known of the cluster is too old to decide by")
@@ -51,7 +51,9 @@ def readiness(service: Service) -> dict[str, Any]:
     notes = []
     if service.tiers.mapping and service.tiers.error:
         notes.append("the tier mapping was rejected; the last good one is in force")
-    if service.prices.error:
+    if not all(reflector.synced for reflector in service.optional):
+        notes.append("the prices are not read yet; there are no costs")
+    elif service.prices.error:
         notes.append("the prices were rejected; the last good ones are in force")
     if not service.decisions.connected and not blocking:
         notes.append("the Kubernetes API is away; decisions are made from memory")

@@ -176,7 +176,7 @@ NEEDED_FOR: dict[Permission, Feature] = {
     Permission("create", "serviceaccounts/token"): a_token_is_issued,
     Permission("list", "configmaps", name=MAPPING): it_becomes_ready,
     Permission("watch", "configmaps", name=MAPPING): a_change_of_the_mapping_is_followed,
-    Permission("list", "configmaps", name=PRICES): it_becomes_ready,
+    Permission("list", "configmaps", name=PRICES): a_change_of_prices_is_followed,
     Permission("watch", "configmaps", name=PRICES): a_change_of_prices_is_followed,
     Permission("get", "leases", "coordination.k8s.io", "maas-api"): one_replica_leads_and_goes_on_leading,
     Permission("update", "leases", "coordination.k8s.io", "maas-api"): one_replica_leads_and_goes_on_leading,
@@ -280,3 +280,15 @@ def _seen(maas: Replica, resource: str) -> bool:
     """Whether it was listed, or refused."""
     (reflector,) = (known for known in maas.service.reflectors if known.name == resource)
     return reflector.synced or bool(_refused(maas, resource))
+
+
+async def test_a_replica_that_may_not_read_prices_is_ready_and_says_so(workspace: Workspace) -> None:
+    await take_away(workspace, Permission("list", "configmaps", name=PRICES))
+    async with replica(workspace, synced=False) as maas:
+
+        async def degraded() -> bool:
+            ready = await maas.public.get("/maas-api/readyz")
+            return ready.status_code == 200 and "prices are not read" in str(ready.json()["problems"])
+
+        await eventually(degraded)
+        assert await a_token_is_issued(maas)
