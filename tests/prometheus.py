@@ -60,6 +60,7 @@ class Prometheus:
         scrape_configs: whom it scrapes, as in its configuration file.
         rule_files: its rules.
         seconds: how often it scrapes and evaluates rules.
+        port: where it listens; None for any free one.
 
     Attributes:
         url: where it listens.
@@ -72,8 +73,9 @@ class Prometheus:
         scrape_configs: Sequence[Mapping[str, Any]] = (),
         rule_files: Sequence[Path] = (),
         seconds: float = 0.5,
+        port: int | None = None,
     ) -> None:
-        port = free_port()
+        port = port or free_port()
         every = f"{int(seconds * 1000)}ms"
         self.url = f"http://127.0.0.1:{port}"
         self._client = httpx.AsyncClient(base_url=self.url, timeout=30)

@@ -15,7 +15,8 @@ import yaml
 from app.kube.resources import CONFIG_MAPS
 from tests.clusters import admin_client
 from tests.dashboards import View
-from tests.maasctl import up
+from tests.loopback import free_port
+from tests.maasctl import environment, up
 from tests.observability.traffic import Ledger, Person, person
 from tests.prometheus import Prometheus
 from tests.rules import COMPOSE
@@ -57,6 +58,7 @@ class Observed:
     """A platform, and what became of it.
 
     Attributes:
+        platform: what was watched.
         prometheus: what watched.
         started: before the first request.
         middle: between two parts of the traffic.
@@ -64,6 +66,7 @@ class Observed:
         live_tokens: MaaS tokens at the end, by tier.
     """
 
+    platform: Up
     prometheus: Prometheus
     started: float
     middle: Moment
@@ -81,7 +84,9 @@ async def observed(
     prometheus_programs: None, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Observed]:
     directory = tmp_path_factory.mktemp("observed")
-    async with up(directory / "state", "--per-token=0.002") as platform:
+    port = free_port()
+    env = environment(MAAS_USAGE_PROMETHEUS_URL=f"http://127.0.0.1:{port}")
+    async with up(directory / "state", "--per-token=0.002", env=env) as platform:
         await _price(platform)
         # What `maasctl up` has written for people who have a Prometheus.
         written = yaml.safe_load((platform.state_dir / "prometheus.yml").read_text())
@@ -90,6 +95,7 @@ async def observed(
             scrape_configs=written["scrape_configs"],
             rule_files=[COMPOSE],
             seconds=SCRAPE_SECONDS,
+            port=port,
         ) as watching:
             await watching.scraped()
             started, ledger = time.time(), Ledger()
@@ -103,7 +109,7 @@ async def observed(
             await _later(people)
             end = await _moment(watching, ledger)
             live = {"free": 1, "premium": 1, "enterprise": 1}
-            yield Observed(watching, started, middle, end, live)
+            yield Observed(platform, watching, started, middle, end, live)
 
 
 async def _price(platform: Up) -> None:
