@@ -11,6 +11,7 @@ import yaml
 
 from app.observability.metrics import Metrics
 from tests.kustomize import ROOT
+from tests.monitors import LIMITADOR, scrape_config
 from tests.prometheus import promtool
 from tests.rules import COMPOSE, EVERYWHERE, RULES, for_compose, groups
 
@@ -93,6 +94,28 @@ def test_every_runbook_is_that_of_an_alert() -> None:
 
 def test_docker_compose_has_the_same_rules_but_for_those_about_kuadrant() -> None:
     assert COMPOSE.read_text() == for_compose(), "run `make rules`"
+
+
+async def test_docker_compose_configures_its_prometheus_with_them(tmp_path: Path) -> None:
+    service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["prometheus"]
+    mounted = dict(volume.split(":")[1::-1] for volume in service["volumes"] if volume.startswith("./"))
+    text = (ROOT / mounted["/etc/prometheus/prometheus.yml"]).read_text()
+    for inside, outside in mounted.items():
+        text = text.replace(inside, str(ROOT / outside))
+    configuration = tmp_path / "prometheus.yml"
+    configuration.write_text(text)
+
+    code, output = await promtool("check", "config", configuration)
+    assert code == 0, output
+    assert f"{COMPOSE.name} is valid" in output or "1 rule files found" in output
+
+
+def test_who_is_missed_is_somebody_who_is_scraped() -> None:
+    (job,) = re.findall(r'job="([^"]+)"', ALERTS["MaasLimitadorDown"]["expr"])
+
+    assert job == scrape_config(LIMITADOR, "anywhere")["job_name"]
+    (job,) = re.findall(r'job="([^"]+)"', ALERTS["MaasAuthorinoDown"]["expr"])
+    assert f"regex: {job}\n" in (LIMITADOR.parent / "authorino.yaml").read_text()
 
 
 # What the platform on one machine does not have, and where it was seen.

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 from starlette.responses import PlainTextResponse
 
-from tests.kustomize import MANIFESTS
 from tests.loopback import serve
+from tests.monitors import LIMITADOR, PROXIES, scrape_config
 from tests.prometheus import Prometheus
 
 if TYPE_CHECKING:
@@ -18,10 +16,8 @@ if TYPE_CHECKING:
 
     from tests.prometheus import Sample
 
-OBSERVABILITY = MANIFESTS / "observability"
-
 # As Limitador 2.4 writes it, with the labels of the shipped TelemetryPolicy. Each route has a namespace.
-LIMITADOR = """
+LIMITADORS = """
 # TYPE authorized_calls counter
 authorized_calls{model="qwen3",tier="free",user="alice",limitador_namespace="maas/maas-inference"} 3
 authorized_calls{tier="free",user="alice",limitador_namespace="maas/maas-models"} 50
@@ -35,7 +31,7 @@ limited_calls{tier="free",user="alice",limitador_namespace="maas/maas-models"} 9
 # TYPE limitador_up gauge
 limitador_up 1
 """
-ENVOY = """
+ENVOYS = """
 # TYPE envoy_maas_gateway_requests_total counter
 envoy_maas_gateway_requests_total{user="alice",tier="free",model="qwen3",code="200"} 10
 # TYPE envoy_maas_gateway_request_milliseconds histogram
@@ -47,38 +43,18 @@ envoy_http_local_rate_limit_enabled{envoy_local_http_ratelimit_prefix="http_loca
 """
 
 
-def endpoint(path: Path) -> dict[str, Any]:
-    """The one endpoint of the first monitor in a file."""
-    monitor = next(iter(yaml.safe_load_all(path.read_text())))
-    (found,) = monitor["spec"]["podMetricsEndpoints"]
-    return dict(found)
-
-
-def as_prometheus_says_it(rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [
-        {re.sub(r"[A-Z]", lambda letter: f"_{letter[0].lower()}", key): value for key, value in rule.items()}
-        for rule in rules
-    ]
-
-
 async def scraped(monitor: Path, text: str, directory: Path) -> list[Sample]:
     """Everything in a Prometheus that has scraped `text` as the monitor says."""
-    found = endpoint(monitor)
     async with serve(PlainTextResponse(text)) as (host, port):
-        job = {
-            "job_name": "job",
-            "metrics_path": found["path"],
-            "static_configs": [{"targets": [f"{host}:{port}"]}],
-            "metric_relabel_configs": as_prometheus_says_it(found["metricRelabelings"]),
-        }
+        job = scrape_config(monitor, f"{host}:{port}")
         async with Prometheus(directory, scrape_configs=[job]) as watching:
             await watching.scraped()
-            return await watching.query('{job="job", __name__!~"up|scrape_.*"}')
+            return await watching.query('{job=~".+", __name__!~"up|scrape_.*"}')
 
 
 @pytest.mark.usefixtures("prometheus_programs")
 async def test_of_limitador_only_inference_is_kept_and_has_the_names_of_every_profile(tmp_path: Path) -> None:
-    samples = await scraped(OBSERVABILITY / "kuadrant" / "limitador.yaml", LIMITADOR, tmp_path)
+    samples = await scraped(LIMITADOR, LIMITADORS, tmp_path)
 
     assert {sample.labels["__name__"] for sample in samples} == {"maas_gateway_requests_total"}
     assert all(
@@ -90,7 +66,7 @@ async def test_of_limitador_only_inference_is_kept_and_has_the_names_of_every_pr
 
 @pytest.mark.usefixtures("prometheus_programs")
 async def test_what_the_proxies_count_has_the_names_of_every_profile(tmp_path: Path) -> None:
-    samples = await scraped(OBSERVABILITY / "envoy-gateway" / "proxies.yaml", ENVOY, tmp_path)
+    samples = await scraped(PROXIES, ENVOYS, tmp_path)
 
     assert {sample.labels["__name__"]: sample.value for sample in samples} == {
         "maas_gateway_requests_total": 10,
