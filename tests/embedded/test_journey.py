@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.maasctl import Up, chat, question, up
-from tests.meters import TOKENS, named_series
+from tests.meters import TOKENS, relabelled
 from tests.workspace import eventually
 
 if TYPE_CHECKING:
@@ -257,7 +257,7 @@ async def test_prometheus_is_told_where_everything_is(platform: Up, newcomer: Ne
     async def completion_tokens() -> list[float]:
         return [
             value
-            for name, labels, value in named_series(await scrape("envoy"))
+            for name, labels, value in relabelled(await scrape("envoy"))
             if (name, labels.get("type")) == (TOKENS, "completion") and labels["user"].startswith(person)
         ]
 

@@ -15,6 +15,7 @@ from app.settings import Settings
 from app.tiers.parser import parse_mapping
 from tests.dashboards import GRAFANA
 from tests.e2e.compose import COMPOSE, ROOT, compose
+from tests.meters import documented_rules
 from tests.unit.test_manifests import BASE, PROJECT
 
 SERVICES: dict[str, dict[str, Any]] = compose()["services"]
@@ -121,7 +122,7 @@ def test_the_gateway_counts_as_the_local_one_does() -> None:
 def test_prometheus_names_what_is_counted_as_on_one_machine() -> None:
     jobs = {job["job_name"]: job for job in PROMETHEUS["scrape_configs"]}
 
-    assert jobs["envoy"]["metric_relabel_configs"] == METER_NAMES
+    assert jobs["envoy"]["metric_relabel_configs"] == METER_NAMES == documented_rules("envoy_")
 
 
 def test_the_gateway_and_the_service_agree_on_the_largest_request() -> None:

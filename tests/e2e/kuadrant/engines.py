@@ -28,6 +28,8 @@ NAMESPACE = "kuadrant-system"
 SECONDS = 60
 LIMITADOR = f"/apis/limitador.kuadrant.io/v1alpha1/namespaces/{NAMESPACE}/limitadors/limitador"
 AUTHORINO = f"/apis/operator.authorino.kuadrant.io/v1beta1/namespaces/{NAMESPACE}/authorinos/authorino"
+# What Kuadrant's operator writes into the Limitador resource.
+METRIC_LABELS = "descriptors[1]"
 # The Service that Limitador's operator makes.
 _LIMITADOR = (f"limitador-limitador.{NAMESPACE}.svc.cluster.local", 8081)
 _LOOPBACK = "127.0.0.1"
@@ -135,7 +137,8 @@ async def limitador(
     file.write_text("[]")
     listen = ("-b", _LOOPBACK, "-p", str(port), "-B", _LOOPBACK, "-P", str(http))
     answers = ("--rate-limit-headers", manifest["spec"]["rateLimitHeaders"])
-    process = Process(program, [*listen, *answers, str(file)], log=directory / "limitador.log")
+    labels = ("--metric-labels-default", METRIC_LABELS)
+    process = Process(program, [*listen, *answers, *labels, str(file)], log=directory / "limitador.log")
     async with _running(process, f"{_LOOPBACK}:{http}", "/status") as engine:
         yield Limitador(engine, file)
 

@@ -212,7 +212,9 @@ async def _kuadrant(
         ):
             await eventually(lambda: _enforced(control_plane), seconds=SECONDS)
             resource = await control_plane.client.get(engines.LIMITADOR)
-            limitador.serve(resource.raise_for_status().json()["spec"]["limits"])
+            spec = resource.raise_for_status().json()["spec"]
+            assert spec["metricLabelsDefault"] == engines.METRIC_LABELS
+            limitador.serve(spec["limits"])
             await eventually(lambda: limitador.served("maas/maas-inference"), seconds=SECONDS)
             yield authorino, limitador
 
@@ -221,7 +223,7 @@ async def _enforced(control_plane: ControlPlane) -> bool:
     """Whether the operator has nothing left to do for the policies that Envoy's filters carry out."""
     policies = [
         policy
-        for kind in ("AuthPolicy", "RateLimitPolicy")
+        for kind in ("AuthPolicy", "RateLimitPolicy", "TelemetryPolicy")
         for policy in await _listed(control_plane, POLICIES[kind])
     ]
     return all(condition(policy, "Enforced") == "True" for policy in policies)

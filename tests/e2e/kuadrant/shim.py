@@ -3,7 +3,7 @@
 On a gateway they are carried out by Kuadrant's wasm shim, which is published as an image only. Here Envoy's
 own `ext_authz` asks Authorino and its own `ratelimit` asks Limitador, with what the operator wrote for the
 shim and nothing else: which requests an action set is for, the AuthConfig, the conditions and the data of
-each limit, timeouts, and what happens when a service does not answer.
+each limit, the labels of metrics, timeouts, and what happens when a service does not answer.
 
 Not carried out: the actions of TokenRateLimitPolicies, which count the tokens of an answer by a protocol of
 Kuadrant's own.
@@ -21,6 +21,7 @@ Json = dict[str, Any]
 _TYPE = "type.googleapis.com/"
 _FILTERS = f"{_TYPE}envoy.extensions.filters.http"
 _SHIM = "kuadrant"
+_LABEL = "metrics.labels."
 _AUTHORIZED = "envoy.filters.http.ext_authz"
 _NOT_CARRIED_OUT = {"ratelimit-check", "ratelimit-report"}
 # The predicates that the operator makes of the matches of HTTPRoutes.
@@ -40,6 +41,11 @@ def http_filters(configuration: Mapping[str, Any]) -> list[Json]:
     """
     action_sets = configuration["actionSets"]
     filters = [_selection(action_sets)]
+    labels = {
+        name.removeprefix(_LABEL): value
+        for name, value in configuration.get("requestData", {}).items()
+        if name.startswith(_LABEL)
+    }
     for action_set in action_sets:
         for number, action in enumerate(action_set["actions"]):
             service = configuration["services"][action["service"]]
@@ -49,7 +55,7 @@ def http_filters(configuration: Mapping[str, Any]) -> list[Json]:
                 assert not action.get("predicates")
                 made = _ext_authz(service, action_set["name"])
             else:
-                made = _ratelimit(service, action, action_set["name"])
+                made = _ratelimit(service, action, action_set["name"], labels)
             filters.append({"name": _name(action_set, number), "typed_config": made})
     return filters
 
@@ -127,27 +133,42 @@ def _ext_authz(service: Mapping[str, Any], action_set: str) -> Json:
     }
 
 
-def _ratelimit(service: Mapping[str, Any], action: Mapping[str, Any], action_set: str) -> Json:
+def _ratelimit(
+    service: Mapping[str, Any], action: Mapping[str, Any], action_set: str, labels: Mapping[str, str]
+) -> Json:
+    limits = [
+        _descriptor(conditional["data"], [_all(conditional.get("predicates", ()))], action_set)
+        for conditional in action["conditionalData"]
+    ]
+    data = [{"expression": {"key": name, "value": value}} for name, value in labels.items()]
+    any_limit = [_all(conditional.get("predicates", ())) for conditional in action["conditionalData"]]
     return {
         "@type": f"{_FILTERS}.ratelimit.v3.RateLimit",
         "domain": action["scope"],
         "timeout": service["timeout"],
         "failure_mode_deny": service["failureMode"] == "deny",
         "rate_limit_service": {"transport_api_version": "V3", "grpc_service": _grpc(service)},
-        "rate_limits": [_descriptor(data, action_set) for data in action["conditionalData"]],
+        # Labels come second, as the operator tells Limitador (`metricLabelsDefault`).
+        "rate_limits": [*limits, *([_descriptor(data, any_limit, action_set)] if data else [])],
     }
 
 
-def _descriptor(conditional: Mapping[str, Any], action_set: str) -> Json:
-    """One descriptor with all the data, if all the predicates hold; else Envoy leaves the whole of it out.
+def _all(predicates: Iterable[str]) -> str:
+    return " && ".join(f"({predicate})" for predicate in predicates) or "true"
+
+
+def _descriptor(
+    data_items: Iterable[Mapping[str, Any]], alternatives: Iterable[str], action_set: str
+) -> Json:
+    """One descriptor with all the data, if an alternative holds; else Envoy leaves the whole of it out.
 
     The shim puts the data of every limit that applies into one descriptor; here each limit makes its own.
-    That is the same as long as one limit applies to a request: Limitador reads the first descriptor only.
+    That is the same as long as one limit applies to a request: Limitador counts by the first descriptor only.
     """
     selected = f"metadata.filter_metadata['{_SHIM}'].action_set == '{action_set}'"
-    condition = " && ".join(f"({predicate})" for predicate in (selected, *conditional.get("predicates", ())))
+    condition = f"({selected}) && ({' || '.join(f'({alternative})' for alternative in alternatives)})"
     actions = []
-    for item in conditional["data"]:
+    for item in data_items:
         ((kind, data),) = item.items()
         value = data["value"] if kind == "expression" else repr(data["value"])
         # Out of range, so an error, so no descriptor, where the condition does not hold.
