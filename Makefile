@@ -55,6 +55,10 @@ format: $(VENV)/.dev ## Format the code and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+.PHONY: rules
+rules: $(VENV)/.dev ## Write Docker Compose's alerting rules from those for a cluster
+	$(BIN)/python -m tests.rules
+
 .PHONY: constraints
 constraints: ## Pin the newest versions of everything, to be tested and committed
 	@test -n "$(PYTHON)" || { echo "$$NO_PYTHON"; exit 1; }

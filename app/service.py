@@ -287,10 +287,10 @@ def build(
     signing_keys.subscribe(service.verifier.forget)
     service.token_reviewer.subscribe(service.claims.note)
     metrics.registry.register(PriceMetrics(prices))
-    metrics.before_reading(
+    metrics.registry.before_reading(
         lambda: metrics.observe_tokens(inventory.tiers, unreadable=inventory.unreadable, orphans=len(orphans))
     )
-    metrics.before_reading(
+    metrics.registry.before_reading(
         lambda: metrics.observe_contact(
             ((each.name, each.age()) for each in service.reflectors), reachable=decisions.connected
         )

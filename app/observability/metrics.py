@@ -8,21 +8,17 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-    generate_latest,
-)
+from prometheus_client import generate_latest
+
+from app.observability.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
-_LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+    from prometheus_client import Counter
+
 # Most decisions are made from memory.
-_DECISION = (0.00005, 0.0001, 0.00025, 0.0005, *_LATENCY)
+_DECISION = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 10)
 
 
 class Metrics:
@@ -32,135 +28,134 @@ class Metrics:
     (tiers, models, resources) or by the code (reasons, results). None names a user.
     """
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        # When a series began would be a series more for each.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
-        self.registry = registry if registry is not None else CollectorRegistry()
-        self._before_reading: list[Callable[[], None]] = []
+    def __init__(self) -> None:
+        self.registry = registry = Registry()
         self._decided: dict[tuple[str, str, str], Counter] = {}
 
-        self.build = self._gauge("build_info", "Always 1; the label tells the version that runs.", "version")
+        self.build = registry.gauge(
+            "build_info", "Always 1; the label tells the version that runs.", "version"
+        )
         self.build.labels(version("privatemaas")).set(1)
 
-        self.tokens_issued = self._counter("tokens_issued", "MaaS tokens issued, by tier.", "tier")
-        self.tokens_revoked = self._counter("tokens_revoked", "MaaS tokens revoked.")
-        self.tokens_expired = self._counter(
+        self.tokens_issued = registry.counter("tokens_issued", "MaaS tokens issued, by tier.", "tier")
+        self.tokens_revoked = registry.counter("tokens_revoked", "MaaS tokens revoked.")
+        self.tokens_expired = registry.counter(
             "tokens_expired", "Expired tokens whose ServiceAccounts were deleted."
         )
-        self.tokens_refused = self._counter(
+        self.tokens_refused = registry.counter(
             "tokens_refused", "Requests of the MaaS API that were refused, by problem code.", "reason"
         )
-        self.issue_seconds = self._histogram(
+        self.issue_seconds = registry.histogram(
             "issue_seconds",
             "How long the calls take that issuing waits for: token_review (asked for other requests too; a "
             "remembered answer is none), create (the ServiceAccount) and token_request.",
             "step",
         )
-        self.tokens_live = self._gauge(
+        self.tokens_live = registry.gauge(
             "tokens_live", "ServiceAccounts of MaaS tokens in view, by the tier in their label.", "tier"
         )
-        self.tokens_overdue = self._gauge(
+        self.tokens_overdue = registry.gauge(
             "tokens_overdue", "Expired tokens that the leader has found and not deleted yet."
         )
-        self.tokens_unreadable = self._gauge(
+        self.tokens_unreadable = registry.gauge(
             "tokens_unreadable",
             "ServiceAccounts that look like tokens and cannot be read; they are refused and never deleted.",
         )
-        self.orphans = self._gauge(
+        self.orphans = registry.gauge(
             "orphans", "ServiceAccounts that failed issues may have left, which are still to be removed."
         )
-        self.owners = self._gauge(
+        self.owners = registry.gauge(
             "owners",
             "People who hold tokens: active ones, and suspended ones, who have no tier; the leader counts.",
             "standing",
         )
 
-        self.authorizations = self._counter(
+        self.authorizations = registry.counter(
             "authorizations",
             "Gateway decisions, by tier, model and decision; tier and model are empty where they were not "
             "found out, and the model also where none was asked for.",
             *("tier", "model", "decision"),
         )
-        self.authorization_seconds = self._histogram(
+        self.authorization_seconds = registry.histogram(
             "authorization_seconds",
             "How long a gateway decision takes; decision is allowed or refused.",
             "decision",
             buckets=_DECISION,
         )
 
-        self.kube_seconds = self._histogram(
+        self.kube_seconds = registry.histogram(
             "kubernetes_request_seconds",
             "Latency of calls to the Kubernetes API, by verb, resource and status (0: no answer).",
             *("verb", "resource", "status"),
         )
-        self.kube_reachable = self._gauge(
+        self.kube_reachable = registry.gauge(
             "kubernetes_reachable",
             "1 if the last word of the Kubernetes API to every reflector that decisions are made from was "
             "good, 0 if not.",
         )
-        self.reflector_events = self._counter(
+        self.reflector_events = registry.counter(
             "reflector_events",
             "What reflectors went through: list, watch, gone, absent, error.",
             *("resource", "event"),
         )
-        self.reflector_lag = self._gauge(
+        self.reflector_lag = registry.gauge(
             "reflector_lag_seconds",
             "Seconds since the Kubernetes API last showed that what is in memory is current. An idle watch "
             "is heard of about once a minute. +Inf before the first list.",
             "resource",
         )
 
-        self.mapping_generation = self._gauge(
+        self.mapping_generation = registry.gauge(
             "mapping_generation", "How many tier mappings have been in force since the start."
         )
-        self.mapping_valid = self._gauge(
+        self.mapping_valid = registry.gauge(
             "mapping_valid",
             "1 if the ConfigMap's current mapping is in force, 0 if it was rejected or is missing.",
         )
-        self.mapping_rejected = self._counter(
+        self.mapping_rejected = registry.counter(
             "mapping_rejected", "How often a mapping was rejected, or found missing."
         )
-        self.mapping_rejected_time = self._gauge(
+        self.mapping_rejected_time = registry.gauge(
             "mapping_last_error_timestamp_seconds",
             "When a mapping was last rejected or found missing, in seconds since 1970; 0 if never.",
         )
-        self.mapping_accepted_time = self._gauge(
+        self.mapping_accepted_time = registry.gauge(
             "mapping_last_accepted_timestamp_seconds",
             "When a mapping was last put in force, in seconds since 1970; 0 if never.",
         )
 
-        self.leader = self._gauge("leader", "1 if this replica is the leader, whose reconcilers run.")
-        self.leader_transitions = self._counter(
+        self.leader = registry.gauge("leader", "1 if this replica is the leader, whose reconcilers run.")
+        self.leader_transitions = registry.counter(
             "leader_transitions", "How often this replica became the leader or ceased to be."
         )
-        self.reconciler_runs = self._counter(
+        self.reconciler_runs = registry.counter(
             "reconciler_runs",
             "How often a reconciler of this replica had a look, and whether all was done or some failed and "
             "is tried again.",
             *("reconciler", "result"),
         )
-        self.reconciler_seconds = self._histogram(
+        self.reconciler_seconds = registry.histogram(
             "reconciler_run_seconds",
             "How long a reconciler's look took, with its writes and the pauses between them.",
             "reconciler",
             buckets=(0.01, 0.1, 1, 10, 60, 300, 1800),
         )
-        self.retier_pending = self._gauge(
+        self.retier_pending = registry.gauge(
             "retier_pending",
             "Tokens whose labels do not say yet what their owners are now; decisions do not wait for them.",
         )
-        self.limits_in_step = self._gauge(
+        self.limits_in_step = registry.gauge(
             "limits_in_step",
             "1 if the limits in a policy of the gateway are those of the tier mapping, 0 if not. Only the "
             "leader says so, and only of policies that are there.",
             "policy",
         )
-        self.limits_contested_fields = self._gauge(
+        self.limits_contested_fields = registry.gauge(
             "limits_contested_fields",
             "Fields of a policy that another field manager keeps otherwise than the tier mapping says.",
             "policy",
         )
-        self.limits_written = self._counter(
+        self.limits_written = registry.counter(
             "limits_written",
             "How often this replica has written the tier mapping's limits into a policy.",
             "policy",
@@ -168,13 +163,7 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Everything in Prometheus' text format, as it is now."""
-        for look in self._before_reading:
-            look()
         return generate_latest(self.registry)
-
-    def before_reading(self, look: Callable[[], None]) -> None:
-        """Call `look`, which sets what is not counted as it happens, before the metrics are read."""
-        self._before_reading.append(look)
 
     def observe_issue_step(self, step: str, seconds: float) -> None:
         """Take note of how long one step of issuing took."""
@@ -264,14 +253,3 @@ class Metrics:
     def count_limits_written(self, policy: str) -> None:
         """Take note that limits were written into a policy."""
         self.limits_written.labels(policy).inc()
-
-    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
-        return Counter(f"maas_{name}", meaning, labels, registry=self.registry)
-
-    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
-        return Gauge(f"maas_{name}", meaning, labels, registry=self.registry)
-
-    def _histogram(
-        self, name: str, meaning: str, *labels: str, buckets: tuple[float, ...] = _LATENCY
-    ) -> Histogram:
-        return Histogram(f"maas_{name}", meaning, labels, buckets=buckets, registry=self.registry)

@@ -189,7 +189,7 @@ class OtlpTracer:
             )
         finally:
             _SDK.removeHandler(self._complaints)
-            _SDK.propagate = not _SDK.handlers
+            _SDK.propagate = not any(isinstance(handler, _Complaints) for handler in _SDK.handlers)
 
 
 class _Complaints(logging.Handler):

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-
-from prometheus_client.metrics import MetricWrapperBase
+from typing import TYPE_CHECKING
 
 from app.observability.metrics import Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from app.observability.registry import Description
 
 _BEGIN, _END = "<!-- Written by `make docs`. -->\n", "<!-- Until here. -->\n"
 
 
-def table(metrics: object) -> str:
-    """A Markdown table of every metric that is an attribute of `metrics`, in their order."""
+def table(descriptions: Iterable[Description]) -> str:
+    """A Markdown table of metrics."""
     rows = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
-    for collector in vars(metrics).values():
-        if isinstance(collector, MetricWrapperBase):
-            (family,) = collector.describe()
-            name = f"{family.name}_total" if family.type == "counter" else family.name
-            labels = ", ".join(f"`{label}`" for label in vars(collector)["_labelnames"])
-            rows.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
+    for each in descriptions:
+        labels = ", ".join(f"`{label}`" for label in each.labels)
+        rows.append(f"| `{each.name}` | {each.type} | {labels} | {each.meaning} |")
     return "\n".join(rows) + "\n"
 
 
@@ -34,7 +35,7 @@ def written(page: str) -> str:
     _, ended, after = rest.partition(_END)
     if not found or not ended:
         raise ValueError(f"there is no place for the metrics between {_BEGIN!r} and {_END!r}")
-    return f"{before}{_BEGIN}\n{table(Metrics())}\n{_END}{after}"
+    return f"{before}{_BEGIN}\n{table(Metrics().registry.descriptions)}\n{_END}{after}"
 
 
 if __name__ == "__main__":

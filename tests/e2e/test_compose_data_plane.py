@@ -263,6 +263,8 @@ async def test_envoy_and_limitador_show_what_they_did(compose_plane: DataPlane) 
     own = {name for name in asked if name.startswith("envoy_")}
     assert own
     assert own <= served
+    # By this an alert knows that there is a limiter.
+    assert "envoy_cluster_ratelimit_ok" in served
     assert 'limit_name="free-inference"' in (await compose_plane.limitador.get("/metrics")).text
 
 

@@ -18,6 +18,7 @@ from tests.dashboards import View
 from tests.maasctl import up
 from tests.observability.traffic import Ledger, Person, person
 from tests.prometheus import Prometheus
+from tests.rules import COMPOSE
 from tests.workspace import eventually
 
 if TYPE_CHECKING:
@@ -85,7 +86,10 @@ async def observed(
         # What `maasctl up` has written for people who have a Prometheus.
         written = yaml.safe_load((platform.state_dir / "prometheus.yml").read_text())
         async with Prometheus(
-            directory / "prometheus", scrape_configs=written["scrape_configs"], seconds=SCRAPE_SECONDS
+            directory / "prometheus",
+            scrape_configs=written["scrape_configs"],
+            rule_files=[COMPOSE],
+            seconds=SCRAPE_SECONDS,
         ) as watching:
             await watching.scraped()
             started, ledger = time.time(), Ledger()

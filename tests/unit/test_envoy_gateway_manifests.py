@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from app.embedded.gateway.metering import MeteringSettings, metering
+from app.embedded.gateway.usage import usage_filters
 from app.settings import Settings
 from app.tiers.group import tier_group
 from app.tiers.parser import parse_mapping
@@ -23,7 +25,7 @@ FOLDERS = sorted(
     for path in (MANIFESTS / part).rglob("kustomization.yaml")
 )
 KSERVE_LABEL = "serving.kserve.io/inferenceservice"
-CREDENTIALS = {"authorization", "x-forwarded-access-token", "cookie"}
+NOT_FOR_MODELS = {"authorization", "x-forwarded-access-token", "cookie", "accept-encoding"}
 every_model = pytest.mark.parametrize("folder", MODEL_FOLDERS, ids=lambda path: path.name)
 
 Document = dict[str, Any]
@@ -83,8 +85,25 @@ def test_the_route_is_chosen_by_model_after_requests_are_counted() -> None:
 
 def test_the_patch_finds_the_routes_of_the_listener() -> None:
     (listener,) = the("Gateway", OVERLAY)["spec"]["listeners"]
-    (patch,) = the("EnvoyPatchPolicy", OVERLAY)["spec"]["jsonPatches"]
-    assert patch["name"] == f"maas/maas-default-gateway/{listener['name']}"
+    policies = of_kind("EnvoyPatchPolicy")
+    assert policies.keys() == {"limits-of-many-owners", "metering"}
+    for policy in policies.values():
+        names = {patch["name"] for patch in policy["spec"]["jsonPatches"]}
+        assert names == {f"maas/maas-default-gateway/{listener['name']}"}
+
+
+def test_the_gateway_counts_as_the_local_one_does() -> None:
+    most = Settings.model_fields["gateway"].default.max_body_bytes
+    patches = of_kind("EnvoyPatchPolicy")["metering"]["spec"]["jsonPatches"]
+    added = [patch["operation"] for patch in patches]
+
+    loggers = [operation["value"] for operation in added if operation.get("path") == "/access_log/-"]
+    assert loggers == metering(MeteringSettings())
+    filters = [operation["value"] for operation in added if "http_filters" in operation["jsonPath"]]
+    assert filters == [{**one, "disabled": True} for one in usage_filters(most)]
+    assert [operation["path"] for operation in added if "routes" in operation["jsonPath"]] == [
+        f"/typed_per_filter_config/{one['name']}" for one in filters
+    ]
 
 
 def test_every_route_has_a_policy_and_what_has_none_is_denied() -> None:
@@ -152,7 +171,7 @@ def test_a_model_is_reached_by_its_name_through_the_gateway_alone(folder: Any) -
     assert match["headers"] == [{"name": "x-maas-model", "value": name}]
     assert rule["backendRefs"] == [{"name": f"{name}-predictor", "port": 80}]
     assert rule["timeouts"] == {"request": "0s"}
-    assert set(rule["filters"][0]["requestHeaderModifier"]["remove"]) == CREDENTIALS
+    assert set(rule["filters"][0]["requestHeaderModifier"]["remove"]) == NOT_FOR_MODELS
 
 
 @every_model

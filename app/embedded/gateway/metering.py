@@ -14,8 +14,8 @@ from app.embedded.gateway.usage import COMPLETION, PROMPT, USAGE
 # With it, and less Envoy's own `envoy_`, a counter is `maas_gateway_requests_total`.
 _PREFIX = "maas_gateway"
 # What no model says in earnest. Envoy's counters cannot go down and would wrap around.
-_MOST_TOKENS = 1e9
-_LARGEST = 1e308
+_MOST_TOKENS = 10**9
+_LARGEST = 10**18
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def metering(settings: MeteringSettings) -> list[dict[str, Any]]:
         _logger(scope, _INFERENCE, counters=[_count("requests_total", [*tags, _CODE])]),
         _logger(scope, _ANSWERED, histograms=_HISTOGRAMS),
         *(
-            _logger(scope, _all(_INFERENCE, _ALLOWED, _said(key)), counters=[_tokens(key, tags)])
+            _logger(scope, _all(_ALLOWED, _said(key)), counters=[_tokens(key, tags)])
             for key in (PROMPT, COMPLETION)
         ),
         _logger(scope, _all(_ANSWERED, _NOT_SAID), counters=unmetered),
@@ -104,14 +104,23 @@ def _header(name: str, **match: Any) -> dict[str, Any]:
     return {"header_filter": {"header": {"name": name, **match}}}
 
 
-_INFERENCE = _all(
-    _header(":path", string_match={"prefix": "/v1/"}),
-    _header(":path", string_match={"safe_regex": {"regex": "/v1/models([/?].*)?"}}, invert_match=True),
-)
-# What the authorizer let pass has this header, and nothing else.
+# What the authorizer let pass to a model has this header, and nothing else has. What it refused has the path
+# that was asked for; a path that a route has rewritten is another one by now.
 _ALLOWED = _header("x-maas-model", present_match=True)
+_INFERENCE = {
+    "or_filter": {
+        "filters": [
+            _ALLOWED,
+            _all(
+                _header(":path", string_match={"prefix": "/v1/"}),
+                _header(
+                    ":path", string_match={"safe_regex": {"regex": "/v1/models([/?].*)?"}}, invert_match=True
+                ),
+            ),
+        ]
+    }
+}
 _ANSWERED = _all(
-    _INFERENCE,
     _ALLOWED,
     {
         "status_code_filter": {
@@ -121,7 +130,7 @@ _ANSWERED = _all(
 )
 
 
-def _between(start: float, end: float) -> dict[str, Any]:
+def _between(start: int, end: int) -> dict[str, Any]:
     return {"double_match": {"range": {"start": start, "end": end}}}
 
 

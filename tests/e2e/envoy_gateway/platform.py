@@ -27,6 +27,7 @@ from tests.e2e.inference import MODELS, STRAY_ROUTE
 from tests.e2e.stubs import Model
 from tests.kustomize import MANIFESTS, rendered
 from tests.loopback import free_port
+from tests.meters import Meter
 from tests.workspace import Caller, eventually
 
 if TYPE_CHECKING:
@@ -68,6 +69,12 @@ class Platform:
     client: httpx.AsyncClient
     service: Service
     cluster: Cluster
+
+    @property
+    def meter(self) -> Meter:
+        """What its Envoy has counted; standalone, its admin interface is on any free port."""
+        (address,) = self.directory.glob("runtimeDir/*/admin-address.txt")
+        return Meter.at(f"http://{address.read_text()}")
 
     def person(self, *groups: str) -> Caller:
         """Someone whom nobody has seen before, with limits that nobody has used."""

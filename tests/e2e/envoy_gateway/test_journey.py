@@ -175,7 +175,7 @@ async def test_a_stream_arrives_while_it_grows(gateway: Platform) -> None:
         parts = answer.aiter_text()
         assert await anext(parts) == 'data: {"part": 1}\n\n'
         await gateway.client.post("/v1/go-on", json={"model": "granite-7b"}, headers=headers)
-        assert "".join([part async for part in parts]) == "data: [DONE]\n\n"
+        assert "".join([part async for part in parts]).endswith("data: [DONE]\n\n")
 
 
 async def test_the_simulator_streams_too(gateway: Platform) -> None:

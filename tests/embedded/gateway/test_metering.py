@@ -202,7 +202,7 @@ async def test_usage_is_found_in_answers_of_every_kind(
         (b"", "application/json"),
         (b'{"usage": null}', "application/json"),
         (b'{"usage": {"prompt_tokens": -7, "completion_tokens": -1}}', "application/json"),
-        (b'{"usage": {"prompt_tokens": 1e300}}', "application/json"),
+        (b'{"usage": {"prompt_tokens": 1e15}}', "application/json"),
         (b'{"usage": {"prompt_tokens": {"cached": 7}}}', "application/json"),
         (b"\x89PNG" + bytes(range(256)) * 4096, "image/png"),
         (b'{"pad": "' + b"x" * 30_000_000 + b'", "usage": {"prompt_tokens": 7}}', "application/json"),
