@@ -19,7 +19,7 @@ import yaml
 from tests.dashboards import View, all_values, dashboard, panels
 from tests.maasctl import up
 from tests.observability.drawing import Line, draw, legend
-from tests.observability.test_dashboards import COST, GATEWAY, LIMITS, MODELS, USAGE
+from tests.observability.test_dashboards import COST, LIMITS, USAGE
 from tests.observability.traffic import Ledger, Person, person
 from tests.prometheus import Prometheus
 
@@ -55,7 +55,7 @@ async def main(folder: Path) -> None:
                 await asyncio.gather(*(_use(user, random.Random(user.user), until) for user in users))  # noqa: S311
                 await watching.scraped()
                 end = time.time()
-                for path in (USAGE, MODELS, LIMITS, COST, GATEWAY):
+                for path in (USAGE, LIMITS, COST):
                     answers = await _answers(watching, path, started, end)
                     (folder / f"{path.stem}.svg").write_text(draw(dashboard(path), answers))
 

@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     from tests.observability.conftest import Observed
     from tests.observability.traffic import Ledger
 
-USAGE, MODELS, LIMITS, COST, GATEWAY, SERVICE = (
-    DASHBOARDS / "grafana" / f"{name}.json"
-    for name in ("usage", "models", "limits", "cost", "gateway", "service")
+USAGE, LIMITS, COST, GATEWAY, SERVICE = (
+    DASHBOARDS / "grafana" / f"{name}.json" for name in ("usage", "limits", "cost", "gateway", "service")
 )
 # The others: test_dashboards_in_a_cluster.py.
 HERE = [(path, query) for path in FILES for query in queries(path) if not query.row.endswith(IN_CLUSTERS)]
