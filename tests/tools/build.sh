@@ -172,7 +172,8 @@ etcd() {
 }
 
 # The system's own, or that of Debian's package, which is unpacked here and not installed: root is not needed.
-prometheus() {
+# A function of the program's own name would be called in its place.
+prometheus_server() {
 	if command -v prometheus >/dev/null 2>&1 && command -v promtool >/dev/null 2>&1; then
 		begin "using $(prometheus --version 2>&1 | head -n 1) from PATH"
 		return
@@ -242,7 +243,7 @@ mkdir -p "$work"
 trap clean_up EXIT
 trap 'exit 130' INT TERM HUP
 
-set -- etcd kube_apiserver envoy_gateway ratelimit authorino kuadrant_operator prometheus crds
+set -- etcd kube_apiserver envoy_gateway ratelimit authorino kuadrant_operator prometheus_server crds
 steps=$#
 for build in "$@"; do
 	"$build"

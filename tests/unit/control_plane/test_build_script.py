@@ -30,6 +30,26 @@ SHELL_TOOLS = [
     "tail",
 ]
 
+FAKE_PROMETHEUS = "#!/bin/sh\necho prometheus, version 2.42.0\n"
+# The system's packages, which give programs that only say who they are.
+FAKE_APT_GET = """#!/bin/sh
+echo "$@" >>"$CALLS"
+[ "$1" != download ] || : >"$2_2.42.0_amd64.deb"
+"""
+FAKE_APT_CACHE = """#!/bin/sh
+[ -z "${NO_PACKAGES:-}" ]
+"""
+FAKE_DPKG = """#!/bin/sh
+mkdir -p "$3/usr/bin"
+for program in prometheus promtool; do
+    printf '#!/bin/sh\\necho prometheus, version 2.42.0\\n' >"$3/usr/bin/$program"
+    chmod +x "$3/usr/bin/$program"
+done
+"""
+FAKE_ID = """#!/bin/sh
+echo "${FAKE_UID:-1000}"
+"""
+
 FAKE_GO = """#!/bin/sh
 echo "$@" >>"$CALLS"
 case $1 in
@@ -67,6 +87,8 @@ class Build:
         (self.module / "config/crd/full/llmisvc/llms.yaml").write_text("kind: CustomResourceDefinition\n")
         self.venv = directory / "venv"
         self.program(self.venv / "bin" / "etcd", "#!/bin/sh\necho etcd Version: 3.5.1\n")
+        for name in ("prometheus", "promtool"):
+            self.program(self.path / name, FAKE_PROMETHEUS)
 
     def program(self, path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -180,3 +202,46 @@ def test_a_module_without_its_crds_is_named(with_go: Build) -> None:
     done = with_go.run()
     assert done.returncode == 1
     assert " has no CRD files in: " in done.stderr
+
+
+@pytest.fixture
+def with_packages(with_go: Build) -> Build:
+    """No Prometheus, but the programs that fetch it."""
+    for name in ("prometheus", "promtool"):
+        (with_go.path / name).unlink()
+    fakes = {"apt-get": FAKE_APT_GET, "apt-cache": FAKE_APT_CACHE, "dpkg": FAKE_DPKG, "id": FAKE_ID}
+    for name, text in fakes.items():
+        with_go.program(with_go.path / name, text)
+    return with_go
+
+
+def test_a_prometheus_in_path_is_used(with_go: Build) -> None:
+    done = with_go.run()
+    assert "using prometheus, version 2.42.0 from PATH" in done.stdout
+    assert not (with_go.bin / "prometheus").exists()
+
+
+def test_prometheus_is_fetched_from_the_packages_once_and_by_anybody(with_packages: Build) -> None:
+    done = with_packages.run()
+    assert done.returncode == 0, done.stderr
+    assert (with_packages.bin / "prometheus").exists()
+    assert (with_packages.bin / "promtool").exists()
+    assert "download prometheus\n" in with_packages.calls.read_text()
+    assert "update" not in with_packages.calls.read_text()
+    with_packages.calls.write_text("")
+    again = with_packages.run()
+    assert "prometheus, version 2.42.0 is up to date" in again.stdout
+    assert with_packages.calls.read_text() == ""
+
+
+def test_root_fetches_the_list_of_packages_where_there_is_none(with_packages: Build) -> None:
+    done = with_packages.run(NO_PACKAGES="yes", FAKE_UID="0")
+    assert done.returncode == 0, done.stderr
+    assert "update\ndownload prometheus\n" in with_packages.calls.read_text()
+
+
+def test_without_packages_it_says_what_to_install(with_packages: Build) -> None:
+    (with_packages.path / "apt-get").unlink()
+    done = with_packages.run()
+    assert done.returncode != 0
+    assert "Install Prometheus 2.42 or newer" in done.stderr
