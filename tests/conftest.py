@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from tests.control_plane import (
     missing_tools,
 )
 from tests.prometheus import missing_prometheus
+from tests.requirement import require
 from tests.workers import OneWorkerForEnvoyGateway
 from tests.workspace import Workspace
 
@@ -49,22 +49,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def binaries() -> Binaries:
     """etcd and kube-apiserver; without them the test is skipped, or fails where nothing may be skipped."""
-    reason = missing_tools()
-    if reason and os.environ.get("MAAS_TESTS_SKIP_NOTHING"):
-        pytest.fail(reason)
-    if reason:
-        pytest.skip(reason)
+    require(missing_tools())
     return find_binaries()
 
 
 @pytest.fixture(scope="session")
 def prometheus_programs() -> None:
     """prometheus and promtool; without them the test is skipped, or fails where nothing may be skipped."""
-    reason = missing_prometheus()
-    if reason and os.environ.get("MAAS_TESTS_SKIP_NOTHING"):
-        pytest.fail(reason)
-    if reason:
-        pytest.skip(reason)
+    require(missing_prometheus())
 
 
 @pytest.fixture(scope="session")

@@ -15,12 +15,12 @@ import yaml
 from tests.control_plane.binaries import BUILT
 from tests.control_plane.process import Process
 from tests.loopback import free_port
+from tests.workspace import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _START_SECONDS = 30
-_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -141,16 +141,16 @@ class Prometheus:
     async def scraped(self, *, within_seconds: float = 30) -> None:
         """Wait until every target has been scraped once more, from its beginning."""
         before = await self._scrapes()
-        async with asyncio.timeout(within_seconds):
-            while True:
-                scrapes = await self._scrapes()
-                # A scrape that was under way when this was asked for may have seen what was before it.
-                if scrapes and all(
-                    health == "up" and count >= before.get(target, ("", 0.0))[1] + 2
-                    for target, (health, count) in scrapes.items()
-                ):
-                    return
-                await asyncio.sleep(_POLL_SECONDS)
+
+        async def again() -> bool:
+            scrapes = await self._scrapes()
+            # A scrape that was under way when this was asked for may have seen what was before it.
+            return bool(scrapes) and all(
+                health == "up" and count >= before.get(target, ("", 0.0))[1] + 2
+                for target, (health, count) in scrapes.items()
+            )
+
+        await eventually(again, seconds=within_seconds)
 
     async def _scrapes(self) -> dict[str, tuple[str, float]]:
         """Of each target its health and how many of its scrapes are stored."""

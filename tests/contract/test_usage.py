@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import time
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -17,7 +16,7 @@ from app.kube.timestamps import timestamp
 from tests.contract.test_admin import admin_of
 from tests.history import REQUESTS, TOKENS, UNMETERED, History
 from tests.loopback import free_port
-from tests.prometheus import Prometheus, missing_prometheus
+from tests.prometheus import Prometheus
 from tests.workspace import eventually, replica
 
 if TYPE_CHECKING:
@@ -65,6 +64,9 @@ def known_history(now: int) -> History:
     return history
 
 
+pytestmark = pytest.mark.usefixtures("prometheus_programs")
+
+
 @asynccontextmanager
 async def remembering(history: History, directory: Path) -> AsyncIterator[Prometheus]:
     await history.write(directory)
@@ -72,16 +74,10 @@ async def remembering(history: History, directory: Path) -> AsyncIterator[Promet
         yield running
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _tools() -> None:
-    if reason := missing_prometheus():
-        if os.environ.get("MAAS_TESTS_SKIP_NOTHING"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-
-
 @pytest.fixture(scope="module")
-async def prometheus(_tools: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Prometheus]:
+async def prometheus(
+    prometheus_programs: None, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Prometheus]:
     async with remembering(known_history(int(time.time())), tmp_path_factory.mktemp("known")) as running:
         yield running
 

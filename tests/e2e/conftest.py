@@ -9,6 +9,7 @@ import pytest
 from tests.control_plane.binaries import BUILT
 from tests.e2e.compose import data_plane_between
 from tests.e2e.stubs import stubs
+from tests.requirement import require
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -20,24 +21,17 @@ from tests.e2e.compose import DataPlane
 def limitador() -> Path:
     """The Limitador of LIMITADOR_SERVER: it comes as an image only, so not every machine has one."""
     path = os.environ.get("LIMITADOR_SERVER")
-    if path:
-        return Path(path)
-    reason = "LIMITADOR_SERVER does not name a limitador-server"
-    if os.environ.get("MAAS_TESTS_SKIP_NOTHING") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
+    require(None if path else "LIMITADOR_SERVER does not name a limitador-server")
+    return Path(path or "")
 
 
 @pytest.fixture(scope="session")
 def envoy_gateway_program() -> Path:
     """The built tool; without it the test is skipped, or fails where nothing may be skipped."""
     program = BUILT / "envoy-gateway"
-    if os.access(program, os.X_OK):
-        return program
-    reason = f"there is no envoy-gateway in {BUILT}: run `make tools`"
-    if os.environ.get("MAAS_TESTS_SKIP_NOTHING"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    there = os.access(program, os.X_OK)
+    require(None if there else f"there is no envoy-gateway in {BUILT}: run `make tools`")
+    return program
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from app.embedded.platform import platform as running_platform
 from app.settings import Settings, UsageSettings
 from tests.history import REQUESTS, TOKENS, History
 from tests.maasctl import Up, environment, maasctl
-from tests.prometheus import Prometheus, missing_prometheus
+from tests.prometheus import Prometheus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from tests.embedded.conftest import Newcomer
 
 
+@pytest.mark.usefixtures("prometheus_programs")
 async def test_it_prints_what_was_used_and_what_that_costs_by_the_sample_prices(tmp_path: Path) -> None:
-    if reason := missing_prometheus():
-        pytest.skip(reason)
     history, at = History(), time.time() - 100
     alice = {"user": "alice", "tier": "free", "model": "qwen3"}
     history.add(REQUESTS, {**alice, "code": "200"}, [(at, 3)])

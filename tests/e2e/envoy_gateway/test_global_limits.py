@@ -14,6 +14,7 @@ from tests.e2e.envoy_gateway.machine import PATIENT
 from tests.e2e.envoy_gateway.platform import OVERLAY, Platform, platform
 from tests.e2e.inference import chat
 from tests.kustomize import rendered, with_component
+from tests.requirement import require
 from tests.workspace import Caller, eventually
 
 if TYPE_CHECKING:
@@ -30,12 +31,10 @@ T = TypeVar("T")
 @pytest.fixture(scope="module")
 def counting() -> Counting:
     program, redis = BUILT / "ratelimit", redis_programs()
-    if os.access(program, os.X_OK) and redis:
-        return Counting(program, redis)
-    reason = f"there is no {program}: run `make tools`" if redis else "there is no Redis for this platform"
-    if os.environ.get("MAAS_TESTS_SKIP_NOTHING"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    require(None if redis else "there is no Redis for this platform")
+    require(None if os.access(program, os.X_OK) else f"there is no {program}: run `make tools`")
+    assert redis is not None
+    return Counting(program, redis)
 
 
 @pytest.fixture(scope="module")

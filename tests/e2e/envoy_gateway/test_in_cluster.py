@@ -5,7 +5,6 @@ The status that it writes is what docs/kubernetes.md waits for. Requests are sen
 
 from __future__ import annotations
 
-import os
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from tests.e2e.envoy_gateway.machine import PATIENT
 from tests.e2e.inference import MODELS
 from tests.e2e.pod import why_no_pods
 from tests.kustomize import MANIFESTS, rendered
+from tests.requirement import require
 from tests.workspace import eventually
 
 if TYPE_CHECKING:
@@ -55,10 +55,7 @@ async def cluster(
     binaries: Binaries, envoy_gateway_program: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[ControlPlane]:
     """One with the overlay, all models, and Envoy Gateway, whose Envoy is not up yet."""
-    if reason := why_no_pods():
-        if os.environ.get("MAAS_TESTS_SKIP_NOTHING"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+    require(why_no_pods())
     documents = [
         *rendered(MANIFESTS / "overlays" / "kubernetes"),
         *(document for model in MODELS for document in rendered(MANIFESTS / "models" / model)),

@@ -8,6 +8,7 @@ import pytest
 from tests.control_plane.binaries import BUILT
 from tests.e2e.kuadrant.platform import Platform, Tools, platform
 from tests.e2e.pod import why_no_pods
+from tests.requirement import require
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,11 +23,7 @@ _BUILT = ("authorino", "kuadrant-operator", "telemetry-policy")
 def tools(binaries: Binaries, envoy_gateway_program: Path, limitador: Path) -> Tools:
     """What Kuadrant consists of; without it the test is skipped, or fails where nothing may be skipped."""
     missing = [name for name in _BUILT if not os.access(BUILT / name, os.X_OK)]
-    reason = f"there is no {missing[0]} in {BUILT}: run `make tools`" if missing else why_no_pods()
-    if reason and os.environ.get("MAAS_TESTS_SKIP_NOTHING"):
-        pytest.fail(reason)
-    if reason:
-        pytest.skip(reason)
+    require(f"there is no {missing[0]} in {BUILT}: run `make tools`" if missing else why_no_pods())
     authorino, operator, telemetry_policy = (BUILT / name for name in _BUILT)
     return Tools(binaries, envoy_gateway_program, authorino, operator, telemetry_policy, limitador)
 

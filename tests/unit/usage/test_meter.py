@@ -14,7 +14,7 @@ from app.usage.meter import Meter
 from app.usage.prometheus import Prometheus as Client
 from app.usage.promql import Label
 from tests.history import REQUESTS, TOKENS, History
-from tests.prometheus import Prometheus, missing_prometheus
+from tests.prometheus import Prometheus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,10 +25,7 @@ HOUR = 3600
 LABELS = {"user": "alice", "tier": "free", "model": "m", "code": "200"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _tools() -> None:
-    if reason := missing_prometheus():
-        pytest.skip(reason)
+pytestmark = pytest.mark.usefixtures("prometheus_programs")
 
 
 @asynccontextmanager
