@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from app.kube.backoff import Backoff
 from app.kube.errors import KubeConflictError, KubeError, KubeNotFoundError, KubeUnavailableError
+from app.kube.one_object import OneObject
 from app.kube.reflector import Reflector
 from app.limits.fields import differences
 from app.limits.policy import NotFollowedError
@@ -23,7 +24,7 @@ from app.reconcilers.runs import counted
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from app.kube.client import JsonObject, KubeClient
     from app.kube.reflector import ReflectorObserver
@@ -184,7 +185,7 @@ class PolicyKeeper:
             self._standing = standing
 
 
-class _Seen:
+class _Seen(OneObject):
     """The policy as the reflector sees it; a `Sink`."""
 
     def __init__(self, changed: asyncio.Event) -> None:
@@ -192,20 +193,16 @@ class _Seen:
         self.obj: JsonObject | None = None
         self.listed = False
 
-    def decode(self, obj: JsonObject) -> JsonObject:
-        return obj
-
-    def replace(self, items: Sequence[JsonObject], resource_version: int) -> None:  # noqa: ARG002  # a Sink's signature
-        self.listed = True
-        self.obj = items[0] if items else None
-        self._changed.set()
-
     def put(self, item: JsonObject) -> None:
-        self.obj = item
-        self._changed.set()
+        self._see(item)
 
-    def remove(self, obj: JsonObject) -> None:  # noqa: ARG002  # a Sink's signature
-        self.obj = None
+    def lose(self, why: str) -> None:  # noqa: ARG002  # it does not matter here
+        self._see(None)
+
+    def _see(self, obj: JsonObject | None) -> None:
+        # Events come after a first list only.
+        self.listed = True
+        self.obj = obj
         self._changed.set()
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from app.kube.one_object import OneObject
 from app.tiers.errors import MappingError
 from app.tiers.parser import parse_mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from app.kube.client import JsonObject
     from app.tiers.mapping import Tier, TierMapping
@@ -25,7 +26,7 @@ class NoMappingError(Exception):
     """There has not been one good mapping since the start, so nobody has a tier."""
 
 
-class TierSource:
+class TierSource(OneObject):
     """Holds the mapping in force; a `Sink` for the reflector of its ConfigMap.
 
     Attributes:
@@ -66,17 +67,6 @@ class TierSource:
 
     # Sink
 
-    def decode(self, obj: JsonObject) -> JsonObject:
-        """The ConfigMap itself."""
-        return obj
-
-    def replace(self, items: Sequence[JsonObject], resource_version: int) -> None:  # noqa: ARG002  # a Sink's signature
-        """Take the one ConfigMap there is, or note that there is none."""
-        if items:
-            self.put(items[0])
-        else:
-            self._reject("the ConfigMap does not exist")
-
     def put(self, item: JsonObject) -> None:
         """Put the ConfigMap's mapping in force, if it can be read."""
         self.uid = str(item.get("metadata", {}).get("uid") or "")
@@ -94,9 +84,9 @@ class TierSource:
         logger.info("tier mapping %d is in force: %s", self.generation, tiers)
         self._notify()
 
-    def remove(self, obj: JsonObject) -> None:  # noqa: ARG002  # a Sink's signature
-        """Note that the ConfigMap was deleted."""
-        self._reject("the ConfigMap was deleted")
+    def lose(self, why: str) -> None:
+        """Note that there is no ConfigMap."""
+        self._reject(f"the ConfigMap {why}")
 
     def _reject(self, error: str) -> None:
         if error == self.error:

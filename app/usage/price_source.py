@@ -9,19 +9,18 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from app.kube.one_object import OneObject
 from app.tiers.errors import MappingError
 from app.usage.price_parser import parse_prices
 from app.usage.prices import PriceList
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from app.kube.client import JsonObject
 
 logger = logging.getLogger(__name__)
 
 
-class PriceSource:
+class PriceSource(OneObject):
     """Holds the prices in force; a `Sink` for the reflector of their ConfigMap.
 
     Attributes:
@@ -35,17 +34,6 @@ class PriceSource:
 
     # Sink
 
-    def decode(self, obj: JsonObject) -> JsonObject:
-        """The ConfigMap itself."""
-        return obj
-
-    def replace(self, items: Sequence[JsonObject], resource_version: int) -> None:  # noqa: ARG002  # a Sink's signature
-        """Take the one ConfigMap there is, or note that there is none."""
-        if items:
-            self.put(items[0])
-        else:
-            self._take(PriceList())
-
     def put(self, item: JsonObject) -> None:
         """Put the ConfigMap's prices in force, if they can be read."""
         try:
@@ -57,8 +45,8 @@ class PriceSource:
             return
         self._take(prices)
 
-    def remove(self, obj: JsonObject) -> None:  # noqa: ARG002  # a Sink's signature
-        """Note that the ConfigMap was deleted: nothing has a price any more."""
+    def lose(self, why: str) -> None:  # noqa: ARG002  # it does not matter here
+        """Note that there is no ConfigMap: nothing has a price."""
         self._take(PriceList())
 
     def _take(self, prices: PriceList) -> None:
