@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from app.kube.call_span import traced
 from app.kube.credentials import credentials_of_kubeconfig, credentials_of_pod
 from app.kube.errors import KubeError, KubeUnavailableError
 from app.kube.forms import WHOLE
@@ -21,7 +22,7 @@ from app.observability import tracing
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from app.kube.credentials import Credentials
     from app.kube.forms import Decode, Form
@@ -238,7 +239,7 @@ class KubeClient:
             started = time.monotonic()
             status = 0
             try:
-                with _traced(verb, method, what, attempt):
+                with traced(verb, method, what, attempt):
                     status, document = await self._transport.exchange(
                         method,
                         path,
@@ -259,25 +260,6 @@ class KubeClient:
                 self._observe(verb, label, status, time.monotonic() - started)
             await asyncio.sleep(_RETRY_SECONDS * (1 + self._random.random()))
         raise AssertionError("unreachable")
-
-
-@contextmanager
-def _traced(verb: str, method: str, what: str, attempt: int) -> Iterator[None]:
-    """One call as a part of the trace, by verb and resource: names of objects may be names of people."""
-    attributes: dict[str, tracing.Attribute] = {
-        "http.request.method": method,
-        "maas.kubernetes.verb": verb,
-        "maas.kubernetes.resource": what,
-    }
-    if attempt > 1:
-        attributes["http.request.resend_count"] = attempt - 1
-    with tracing.calling(f"{verb} {what}", attributes):
-        try:
-            yield
-        except KubeError as error:
-            if error.status:
-                tracing.note({"http.response.status_code": error.status})
-            raise
 
 
 async def connect(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
@@ -34,9 +33,7 @@ def counted(reconciler: str, observe: RunObserver) -> Iterator[Run]:
     run, started = Run(), time.monotonic()
     try:
         yield run
-    except asyncio.CancelledError:
-        raise
-    except BaseException:
+    except Exception:
         observe.observe_run(reconciler, "failed", time.monotonic() - started)
         raise
     observe.observe_run(reconciler, run.result, time.monotonic() - started)

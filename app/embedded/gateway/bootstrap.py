@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from app.embedded.gateway import tracing
-from app.embedded.gateway.addresses import is_ip, socket_address
+from app.embedded.gateway.addresses import socket_address
+from app.embedded.gateway.clusters import cluster
 from app.embedded.gateway.listener import ListenerSettings, listener
 from app.embedded.gateway.routes import GATEWAY_APP, MODEL, PUBLIC_APP
 
@@ -53,15 +54,8 @@ def bootstrap(
 
 
 def _cluster(name: str, address: Address) -> dict[str, Any]:
-    host, _ = address
     return {
-        "name": name,
-        "type": "STATIC" if is_ip(host) else "STRICT_DNS",
-        "connect_timeout": "2s",
-        "load_assignment": {
-            "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket_address(address)}}]}],
-        },
+        **cluster(name, address),
         "circuit_breakers": {
             "thresholds": [
                 {

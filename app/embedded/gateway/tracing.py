@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 import certifi
 
-from app.embedded.gateway.addresses import is_ip, socket_address
+from app.embedded.gateway import clusters
+from app.embedded.gateway.addresses import is_ip
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,16 +90,9 @@ def cluster(settings: GatewayTracing) -> dict[str, Any]:
     """Return the Cluster of the collector."""
     address = urlsplit(settings.endpoint)
     host, secure = address.hostname or "", address.scheme == "https"
-    endpoint = {"address": socket_address((host, address.port or (443 if secure else 80)))}
     return {
-        "name": CLUSTER,
-        "type": "STATIC" if is_ip(host) else "STRICT_DNS",
+        **clusters.cluster(CLUSTER, (host, address.port or (443 if secure else 80))),
         "dns_lookup_family": "V4_PREFERRED",  # Most of what listens on localhost does so on 127.0.0.1.
-        "connect_timeout": "2s",
-        "load_assignment": {
-            "cluster_name": CLUSTER,
-            "endpoints": [{"lb_endpoints": [{"endpoint": endpoint}]}],
-        },
         **({"transport_socket": _tls(host, settings.ca_file)} if secure else {}),
     }
 
