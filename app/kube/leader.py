@@ -175,8 +175,8 @@ class LeaderElection:
         if not self._claim.may_be_ours:
             return
         try:
-            async with asyncio.timeout(_RELEASE_SECONDS):
-                await self._claim.release()
+            # Not `timeout`: in a task that was cancelled, Python before 3.11.3 makes a CancelledError of it.
+            await asyncio.wait_for(self._claim.release(), _RELEASE_SECONDS)
         except (KubeError, TimeoutError) as error:
             logger.warning("the lease %s cannot be released, and runs out: %s", self._name, _told(error))
 

@@ -181,8 +181,8 @@ class OtlpTracer:
         # A daemon, unlike the threads of asyncio: a collector that says nothing does not hold up the end.
         threading.Thread(target=send, name="last spans", daemon=True).start()
         try:
-            async with asyncio.timeout(self._settings.flush_seconds):
-                await sent.wait()
+            # Not `timeout`: in a task that was cancelled, Python before 3.11.3 makes a CancelledError of it.
+            await asyncio.wait_for(sent.wait(), self._settings.flush_seconds)
         except TimeoutError:
             logger.warning(
                 "the last spans were not sent within %g seconds, and are lost", self._settings.flush_seconds

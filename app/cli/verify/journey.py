@@ -129,11 +129,8 @@ class Journey:
         if self._client is None:
             return ""
         try:
-            async with asyncio.timeout(_CLEANUP_SECONDS):
-                if self._issuing is not None:
-                    await asyncio.wait([self._issuing])
-                if self._token_id:
-                    await self.revoke()
+            # Not `timeout`: in a task that was cancelled, Python before 3.11.3 makes a CancelledError of it.
+            await asyncio.wait_for(self._clean_up(), _CLEANUP_SECONDS)
         except (TimeoutError, httpx.HTTPError):
             pass
         finally:
@@ -141,6 +138,12 @@ class Journey:
                 self._issuing.cancel()
             await self._client.aclose()
         return self._token_id
+
+    async def _clean_up(self) -> None:
+        if self._issuing is not None:
+            await asyncio.wait([self._issuing])
+        if self._token_id:
+            await self.revoke()
 
     async def _issue(self) -> httpx.Response:
         wish = {"name": NAME, "expiration": SHORTEST}

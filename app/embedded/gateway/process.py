@@ -89,8 +89,8 @@ class EnvoyProcess:
             return
         process.terminate()
         try:
-            async with asyncio.timeout(self._stop_seconds):
-                await process.wait()
+            # Not `timeout`: in a task that was cancelled, Python before 3.11.3 makes a CancelledError of it.
+            await asyncio.wait_for(process.wait(), self._stop_seconds)
         except TimeoutError:
             pass
         finally:
