@@ -13,6 +13,7 @@ from app.kube.backoff import Backoff
 from app.kube.client import connect
 from app.kube.errors import KubeError
 from app.kube.eternal import eternally
+from app.measuring import measure
 from app.observability.metrics import Metrics
 from app.observability.tracing import open_tracer
 from app.reconcilers.running import run_all
@@ -73,6 +74,7 @@ async def _running(
     )
     try:
         service = build(settings, client, metrics, random=chance, stopping=stopping, tracer=tracer)
+        measure(service, now=time.time)
         tasks = [
             asyncio.create_task(reflector.run(), name=f"reflector {reflector.name}")
             for reflector in service.reflectors

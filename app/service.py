@@ -36,7 +36,6 @@ from app.tokens.signing_keys import SigningKeys
 from app.tokens.standing import Standings
 from app.tokens.verifier import Verifier
 from app.usage.meter import Meter
-from app.usage.price_metrics import PriceMetrics
 from app.usage.price_source import PriceSource
 from app.usage.prometheus import Prometheus
 
@@ -286,14 +285,4 @@ def build(
     )
     signing_keys.subscribe(service.verifier.forget)
     service.token_reviewer.subscribe(service.claims.note)
-    metrics.registry.register(PriceMetrics(prices))
-    metrics.registry.before_reading(
-        lambda: metrics.observe_tokens(inventory.tiers, unreadable=inventory.unreadable, orphans=len(orphans))
-    )
-    metrics.registry.before_reading(
-        lambda: metrics.observe_contact(
-            ((each.name, each.age()) for each in service.reflectors), reachable=decisions.connected
-        )
-    )
-    tiers.subscribe(lambda: metrics.observe_mapping(tiers.generation, valid=tiers.error is None, at=now()))
     return service

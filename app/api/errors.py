@@ -27,7 +27,7 @@ def install(app: FastAPI) -> None:
     def refuse(request: Request, problem: Problem) -> Response:
         request.app.state.service.metrics.tokens_refused.labels(problem.code).inc()
         tracing.note({"maas.problem": problem.code})
-        if problem.status < 500:  # noqa: PLR2004  # what failed here was not refused to anybody
+        if not problem.failed:
             actor = getattr(request.state, "actor", "")
             audit.refused(
                 f"{request.method} {request.url.path}", actor, reason=problem.code, status=problem.status

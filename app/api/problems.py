@@ -116,6 +116,11 @@ class Problem:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def failed(self) -> bool:
+        """Whether something failed here: nothing was refused to anybody."""
+        return self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+    @property
     def title(self) -> str:
         """The status in words."""
         return HTTPStatus(self.status).phrase

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from app.api.problems import Problem
     from app.service import Service
+    from app.tiers.mapping import Tier
     from app.tokens.record import MaasToken
 
 PREFIX = "/internal/authorize"
@@ -60,6 +61,7 @@ class Authorizer:
         self._service = service
         self._max_body_bytes = max_body_bytes
         self._users: dict[str, bytes] = {}
+        self._observe = service.metrics.decisions.observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request of Envoy's."""
@@ -79,6 +81,7 @@ class Authorizer:
         """Decide and answer; return the status."""
         started = time.perf_counter()
         record: MaasToken | None = None
+        tier: Tier | None = None
         model = ""
         try:
             if len(headers) < len(scope["headers"]):
@@ -99,12 +102,15 @@ class Authorizer:
         except Exception as error:  # noqa: BLE001  # whatever happens, Envoy gets an answer that lets nothing pass
             problem = problem_for(error)
             seconds = time.perf_counter() - started
-            tier_name, known = record.tier if record else "", self._known(model)
-            self._service.metrics.observe_authorization(tier_name, known, problem.code, seconds)
+            self._observe(
+                tier.name if tier else "",
+                self._known(model),
+                problem.code,
+                seconds,
+                outcome="failed" if problem.failed else "refused",
+            )
             return await self._refuse(send, headers, problem, record, model)
-        self._service.metrics.observe_authorization(
-            tier.name, model, "allowed", time.perf_counter() - started
-        )
+        self._observe(tier.name, model, "allowed", time.perf_counter() - started, outcome="allowed")
         allowed.append((b"content-length", b"0"))
         await send({"type": "http.response.start", "status": 200, "headers": allowed})
         await send({"type": "http.response.body"})
@@ -202,7 +208,7 @@ class Authorizer:
         model: str,
     ) -> int:
         identifier = remember_ids(headers)
-        if problem.status < 500:  # noqa: PLR2004  # what failed here was not refused to anybody
+        if not problem.failed:
             owner, token_id = (record.owner, record.id) if record else ("", "")
             audit.refused("inference", owner, reason=problem.code, tokenId=token_id, model=model)
         if (span := tracing.current.get()) is not None:

@@ -32,6 +32,7 @@ async def identity(request: Request) -> Response:
     gives ``"model": {"resource", "namespace", "name"}``, what that id stands for, or null if it is nobody's.
     """
     service: Service = request.app.state.service
+    decisions = service.metrics.decisions
     body = b""
     async for chunk in request.stream():
         body += chunk
@@ -41,15 +42,18 @@ async def identity(request: Request) -> Response:
         document: Any = orjson.loads(body) if len(body) <= _MOST_BYTES else None
         username, uid = document["username"], document["uid"]
     except (ValueError, KeyError, TypeError):
+        decisions.count_identity("", "invalid_request")
         return JSONResponse({"error": "expected an object with username and uid"}, status_code=400)
     try:
         service.decisions.check()
         answer = await _identify(service, str(username), str(uid))
         if answer["active"] and "model" in document:
             answer["model"] = _resource(service, str(document["model"]))
+        decisions.count_identity(answer.get("tier", ""), "active" if answer["active"] else answer["reason"])
         return JSONResponse(answer)
     except Exception as error:  # noqa: BLE001  # Authorino must get an answer that lets nothing pass
         problem = problem_for(error)
+        decisions.count_identity("", problem.code)
         return JSONResponse(
             {"error": problem.code}, status_code=problem.status, headers=dict(problem.headers)
         )

@@ -10,15 +10,11 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import generate_latest
 
+from app.observability.decisions import Decisions
 from app.observability.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    from prometheus_client import Counter
-
-# Most decisions are made from memory.
-_DECISION = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 10)
 
 
 class Metrics:
@@ -30,7 +26,6 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = Registry()
-        self._decided: dict[tuple[str, str, str], Counter] = {}
 
         self.build = registry.gauge(
             "build_info", "Always 1; the label tells the version that runs.", "version"
@@ -70,18 +65,7 @@ class Metrics:
             "standing",
         )
 
-        self.authorizations = registry.counter(
-            "authorizations",
-            "Gateway decisions, by tier, model and decision; tier and model are empty where they were not "
-            "found out, and the model also where none was asked for.",
-            *("tier", "model", "decision"),
-        )
-        self.authorization_seconds = registry.histogram(
-            "authorization_seconds",
-            "How long a gateway decision takes; decision is allowed or refused.",
-            "decision",
-            buckets=_DECISION,
-        )
+        self.decisions = Decisions(registry)
 
         self.kube_seconds = registry.histogram(
             "kubernetes_request_seconds",
@@ -169,16 +153,6 @@ class Metrics:
         """Take note of how long one step of issuing took."""
         self.issue_seconds.labels(step).observe(seconds)
 
-    def observe_authorization(self, tier: str, model: str, decision: str, seconds: float) -> None:
-        """Take note of one decision: ``allowed`` or a problem code; `model` is one of the catalogue's."""
-        key = (tier, model, decision)
-        # The library's own look-up takes as long as the rest of this.
-        if (counter := self._decided.get(key)) is None:
-            counter = self._decided[key] = self.authorizations.labels(*key)
-        counter.inc()
-        outcome = decision if decision == "allowed" else "refused"
-        self.authorization_seconds.labels(outcome).observe(seconds)
-
     def observe_kube_call(self, verb: str, resource: str, status: int, seconds: float) -> None:
         """Take note of one call to the Kubernetes API."""
         self.kube_seconds.labels(verb, resource, str(status)).observe(seconds)
@@ -232,6 +206,7 @@ class Metrics:
 
     def observe_tokens(self, tiers: Mapping[str, int], *, unreadable: int, orphans: int) -> None:
         """Take note of how many tokens there are of each tier, and of what is not right."""
+        self.tokens_live.clear()
         for tier, tokens in tiers.items():
             self.tokens_live.labels(tier).set(tokens)
         self.tokens_unreadable.set(unreadable)

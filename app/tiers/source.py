@@ -57,6 +57,11 @@ class TierSource(OneObject):
             raise NoMappingError(self.error)
         return self.mapping
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The tiers of the mapping in force; none while there is no mapping."""
+        return frozenset(tier.name for tier in self.mapping.tiers) if self.mapping else frozenset()
+
     def tier_of(self, groups: Iterable[str]) -> Tier | None:
         """The tier that these groups give, by the mapping in force; None if they give none.
 

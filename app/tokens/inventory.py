@@ -73,7 +73,7 @@ class Inventory:
 
     @property
     def tiers(self) -> dict[str, int]:
-        """How many tokens have which tier in their label; a tier that has been seen stays, with 0."""
+        """How many tokens have which tier in their label."""
         return dict(self._tiers)
 
     def owners(self) -> list[str]:
@@ -209,3 +209,5 @@ class Inventory:
             del self._by_owner[token.owner]
         self._by_age.remove(token)
         self._tiers[token.tier] -= 1
+        if not self._tiers[token.tier]:
+            del self._tiers[token.tier]
