@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from app.kube.backoff import Backoff
     from app.kube.events import EventRecorder
     from app.kube.pace import Pace
-    from app.reconcilers.runs import Run
     from app.tiers.membership import Membership
     from app.tiers.source import TierSource
     from app.tokens.corrector import Corrector
@@ -92,10 +91,16 @@ class Retier:
                 except TimeoutError:
                     self._survey_due = True
                 self._changed.clear()
-                with counted(self.name, self._observe) as run:
-                    if self._survey_due:
-                        await self._survey()
-                    await self._correct(run)
+                try:
+                    with counted(self.name, self._observe):
+                        if self._survey_due:
+                            await self._survey()
+                        await self._correct()
+                except KubeError as error:
+                    # As long as something cannot be written, each try is a run: an endless one tells nothing.
+                    logger.warning("retier: %s; %d tokens remain", error, len(self._pending))
+                    self._changed.set()
+                    await asyncio.sleep(self._backoff.next_seconds())
         finally:
             self._running = False
             self._pending.clear()
@@ -165,7 +170,12 @@ class Retier:
             logger.error("mass suspension: %s", message)
             await self._events.warning("MassSuspension", message)
 
-    async def _correct(self, run: Run) -> None:
+    async def _correct(self) -> None:
+        """Write what is on the list, or up to what cannot be written, which is the last of it then.
+
+        Raises:
+            KubeError: something could not be written.
+        """
         # A new mapping makes another list.
         while self._pending and not self._survey_due:
             self._observe.observe_pending(len(self._pending))
@@ -179,12 +189,9 @@ class Retier:
             try:
                 if token is not None and self._wrong(token):
                     await self._corrector.correct(token, self._standings.of(token))
-            except KubeError as error:
-                # The others need not wait for one that cannot be written.
+            except KubeError:
+                # The others need not wait for it.
                 self._pending[uid] = None
-                run.fail()
-                logger.warning("retier: %s; %d tokens remain", error, len(self._pending))
-                await asyncio.sleep(self._backoff.next_seconds())
-            else:
-                self._backoff.reset()
+                raise
+            self._backoff.reset()
         self._observe.observe_pending(len(self._pending))

@@ -6,10 +6,11 @@ import asyncio
 import random
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from app.kube.backoff import Backoff
 from app.kube.pace import Pace
+from app.observability.metrics import Metrics
 from app.reconcilers.retier import Retier
 from app.tiers.membership import Group, Membership
 from app.tiers.source import TierSource
@@ -48,9 +49,14 @@ class World:
         self.membership = Membership(clock=time.monotonic)
         self.membership.replace([premium()], 7)
         self.standings = Standings(self.tiers, self.membership)
+        self.metrics = Metrics()
 
     def has(self, name: str) -> None:
         self.inventory.put(self.accounts.add(name, groups=("everybody",)))
+
+    def runs(self, result: str) -> float:
+        labels = {"reconciler": "retier", "result": result}
+        return self.metrics.registry.get_sample_value("maas_reconciler_runs_total", labels) or 0
 
     def label(self, name: str) -> str:
         return self.accounts.token(name).tier
@@ -70,7 +76,7 @@ class World:
                 wait_read=wait_read,
                 pace=Pace(1000, clock=time.monotonic),
                 backoff=Backoff(random.Random(1), first=0.01, most=0.02),  # noqa: S311  # spreads retries
-                observe=cast("Any", Ignoring()),
+                observe=self.metrics,
                 events=cast("EventRecorder", Told()),
             )
             task = asyncio.create_task(retier.run())
@@ -80,19 +86,6 @@ class World:
                 self.accounts.open.set()
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
-
-
-class Ignoring:
-    """Counts nothing."""
-
-    def observe_pending(self, tokens: int) -> None:
-        pass
-
-    def observe_owners(self, *, active: int, suspended: int) -> None:
-        pass
-
-    def observe_run(self, reconciler: str, result: str, seconds: float) -> None:
-        pass
 
 
 async def test_who_leaves_a_group_while_their_token_is_written_is_written_again(tmp_path: Path) -> None:
@@ -129,5 +122,10 @@ async def test_a_token_that_cannot_be_written_keeps_no_other_waiting(tmp_path: P
     async with world.running(tmp_path):
         world.membership.put(premium("alice"))
         await eventually(lambda: world.label("alice-sa-2") == "premium")
+        await eventually(lambda: world.runs("failed") > 3)
+        pending = world.metrics.registry.get_sample_value("maas_retier_pending")
+        assert pending == 1
         world.accounts.statuses.clear()
+        done = world.runs("done")
         await eventually(lambda: world.label("alice-sa-1") == "premium")
+        await eventually(lambda: world.runs("done") > done)
