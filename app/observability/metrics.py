@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from prometheus_client import generate_latest
+from prometheus_client import ProcessCollector, generate_latest
 
 from app.observability.decisions import Decisions
 from app.observability.registry import Registry
@@ -26,6 +26,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = Registry()
+        ProcessCollector(registry=registry)
 
         self.build = registry.gauge(
             "build_info", "Always 1; the label tells the version that runs.", "version"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -285,6 +287,14 @@ async def test_who_leads_is_seen_when_another_takes_over(workspace: Workspace) -
             return await value(other, "maas_reconciler_runs_total", reconciler="reaper") >= 1
 
         await eventually(at_work)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell")
+async def test_the_process_is_shown(maas: Replica) -> None:
+    started = await value(maas, "process_start_time_seconds")
+    assert time.time() - 24 * 3600 < started <= time.time() + 1
+    assert await value(maas, "process_resident_memory_bytes") > 10_000_000
+    assert 0 < await value(maas, "process_open_fds") < await value(maas, "process_max_fds")
 
 
 async def test_the_running_version_is_shown_and_no_series_tells_when_it_began(maas: Replica) -> None:
