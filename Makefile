@@ -36,8 +36,8 @@ e2e: tools ## Run every test with nothing skipped, on a real kube-apiserver and 
 	MAAS_TESTS_SKIP_NOTHING=1 $(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.dev ## Measure the gateway's decision beside one that decides nothing (a minute)
-	$(BIN)/python -m bench.authorize
+bench: $(if $(QUICK),$(VENV)/.dev,tools) ## Measure side by side and write docs/benchmarks.md (QUICK=1: 3 minutes, only shown)
+	$(BIN)/python -m bench $(if $(QUICK),--quick) $(ARGS)
 
 .PHONY: check
 check: $(VENV)/.dev ## Check format, lint, types and import contracts
