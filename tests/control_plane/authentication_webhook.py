@@ -63,6 +63,8 @@ class AuthenticationWebhook:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             timeout = 60
+            # Head and body are two writes, of which the second would wait 40 ms for the first's acknowledgement.
+            disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
                 length = int(self.headers.get("Content-Length", 0))
