@@ -14,6 +14,7 @@ import aiohttp
 import orjson
 
 from app.kube.errors import KubeError, KubeUnauthorizedError, KubeUnavailableError, error_for
+from app.kube.session import environment_proxy, session_over
 from app.observability import tracing
 
 if TYPE_CHECKING:
@@ -35,16 +36,16 @@ class Transport:
     def __init__(self, api: ApiClient, *, credentials: Credentials | None, timeout_seconds: float) -> None:
         self._configuration = api.configuration
         self._credentials = credentials
-        self._rest = api.rest_client
+        rest = api.rest_client
         # `proxy-url` and `tls-server-name` of a kubeconfig, which aiohttp takes with each request.
-        self._proxy: str | None = self._rest.proxy
-        self._server_name: str | None = self._rest.server_hostname
-        self._session: aiohttp.ClientSession = api.rest_client.pool_manager
+        self._proxy: str | None = rest.proxy or environment_proxy(api.configuration.host or "")
+        self._server_name: str | None = rest.server_hostname
+        self._session = session_over(rest.pool_manager)
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._rest.close()
+        await self._session.close()
 
     async def exchange(
         self,

@@ -63,7 +63,7 @@ class AuthenticationWebhook:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             timeout = 60
-            # Head and body are two writes, of which the second would wait 40 ms for the first's acknowledgement.
+            # Head and body are two writes: the second would wait 40 ms for the first's acknowledgement.
             disable_nagle_algorithm = True
 
             def do_POST(self) -> None:

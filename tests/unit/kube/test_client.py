@@ -32,11 +32,13 @@ from app.kube.errors import (
 )
 from app.kube.forms import METADATA
 from app.kube.resources import CONFIG_MAPS, INFERENCE_SERVICES, TOKEN_REVIEWS
+from app.kube.session import environment_proxy
 from app.kube.timestamps import timestamp
 from app.kube.token_file import TokenFile
 from app.observability.tracing import current, open_tracer
 from app.serving import bind, serving
 from app.settings import TracingSettings
+from tests.loopback import free_port
 from tests.otlp import collector
 from tests.unit.kube.scripted_api_server import Answering, json, scripted
 
@@ -283,6 +285,67 @@ async def test_the_proxy_of_a_kubeconfig_is_used(tmp_path: Path) -> None:
         async with connected(kubeconfig_of(tmp_path, cluster=cluster, user={"token": "t"})) as client:
             assert await client.get(CONFIG_MAPS, "x", namespace="maas") == {"kind": "ConfigMap"}
     assert server.requests == [("GET", "/api/v1/namespaces/maas/configmaps/x")]
+
+
+async def test_the_proxy_of_the_environment_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Answers(json({"kind": "ConfigMap"}))
+    async with listening(server) as port:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("no_proxy", "somewhere.else")
+        kubeconfig = kubeconfig_of(
+            tmp_path, cluster={"server": "http://cluster.invalid"}, user={"token": "t"}
+        )
+        async with connected(kubeconfig) as client:
+            assert await client.get(CONFIG_MAPS, "x", namespace="maas") == {"kind": "ConfigMap"}
+    assert server.requests == [("GET", "/api/v1/namespaces/maas/configmaps/x")]
+
+
+@pytest.mark.parametrize("excepted", ["*", "127.0.0.1", "other,127.0.0.1:{port}"])
+async def test_the_proxy_of_the_environment_is_passed_by_where_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, excepted: str
+) -> None:
+    async with listening(Answers(json({"kind": "ConfigMap"}))) as port:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+        monkeypatch.setenv("no_proxy", excepted.format(port=port))
+        cluster = {"server": f"http://127.0.0.1:{port}"}
+        async with connected(kubeconfig_of(tmp_path, cluster=cluster, user={"token": "t"})) as client:
+            assert await client.get(CONFIG_MAPS, "x", namespace="maas") == {"kind": "ConfigMap"}
+
+
+@pytest.mark.parametrize(
+    ("url", "proxy"),
+    [
+        ("https://cluster.example:6443", "http://secure.example:3128"),
+        ("http://cluster.example", "http://plain.example:3128"),
+        ("https://api.internal.example:6443", None),
+        ("https://internal.example", None),
+        ("https://notinternal.example", "http://secure.example:3128"),
+        ("https://", None),
+    ],
+)
+def test_which_proxy_an_api_server_is_behind(
+    url: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://secure.example:3128")
+    monkeypatch.setenv("http_proxy", "http://plain.example:3128")
+    monkeypatch.setenv("no_proxy", ".internal.example")
+    assert environment_proxy(url) == proxy
+    monkeypatch.delenv("https_proxy")
+    monkeypatch.delenv("http_proxy")
+    assert environment_proxy(url) is None
+
+
+async def test_a_password_in_netrc_is_not_for_the_api_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login someone password secret")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    server = Answers(json({"kind": "ConfigMap"}))
+    async with listening(server) as port:
+        cluster = {"server": f"http://127.0.0.1:{port}"}
+        async with connected(kubeconfig_of(tmp_path, cluster=cluster, user={})) as client:
+            await client.get(CONFIG_MAPS, "x", namespace="maas")
+    assert server.authorization == {""}
 
 
 async def test_the_server_name_of_a_kubeconfig_is_the_one_that_the_certificate_must_have(
