@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+import secrets
 import time
-import uuid
 from typing import TYPE_CHECKING
 
 from app.api.problems import BodyTooLargeError
@@ -29,7 +29,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 def request_id_of(headers: Mapping[bytes, bytes]) -> str:
     """The id in ``x-request-id`` if it is a harmless one, or a new one."""
     given = headers.get(b"x-request-id", b"").decode("latin-1")
-    return given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
 
 
 def remember_ids(headers: dict[bytes, bytes]) -> str:

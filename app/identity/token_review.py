@@ -18,7 +18,7 @@ from app.identity.errors import InsufficientScopeError, InvalidTokenError, MaasT
 from app.identity.review_cache import ReviewCache
 from app.identity.user import User
 from app.kube.resources import TOKEN_REVIEWS
-from app.observability.timing import timed
+from app.observability.timing import Timed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,7 +100,7 @@ class TokenReviewer:
 
     async def _ask(self, token: str) -> User:
         async with self._gate:
-            with timed(self._observe):
+            with Timed(self._observe):
                 answer = await self._client.review(
                     TOKEN_REVIEWS,
                     {

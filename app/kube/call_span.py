@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from app.kube.errors import KubeError
@@ -10,11 +10,18 @@ from app.observability import tracing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+_UNTRACED = nullcontext()
+
+
+def traced(verb: str, method: str, what: str, attempt: int) -> AbstractContextManager[None]:
+    """One call as a part of the trace, by verb and resource: names of objects may be names of people."""
+    return _UNTRACED if tracing.current.get() is None else _traced(verb, method, what, attempt)
 
 
 @contextmanager
-def traced(verb: str, method: str, what: str, attempt: int) -> Iterator[None]:
-    """One call as a part of the trace, by verb and resource: names of objects may be names of people."""
+def _traced(verb: str, method: str, what: str, attempt: int) -> Iterator[None]:
     attributes: dict[str, tracing.Attribute] = {
         "http.request.method": method,
         "maas.kubernetes.verb": verb,

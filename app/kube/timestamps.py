@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 def timestamp(seconds: int) -> str:
     """Seconds since the epoch as Kubernetes writes a time, such as ``2026-01-28T00:00:00Z``."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
 def micro_timestamp(seconds: float) -> str:

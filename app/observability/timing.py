@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 
-@contextmanager
-def timed(observe: Callable[[float], None]) -> Iterator[None]:
-    """Tell `observe` how many seconds the body took, also when it raised."""
-    started = time.monotonic()
-    try:
-        yield
-    finally:
-        observe(time.monotonic() - started)
+class Timed:
+    """A context that tells `observe` how many seconds its body took, also when it raised.
+
+    A class, because `contextlib.contextmanager` takes four times as long, and every token waits for this.
+    """
+
+    __slots__ = ("_observe", "_started")
+
+    def __init__(self, observe: Callable[[float], None]) -> None:
+        self._observe = observe
+        self._started = 0.0
+
+    def __enter__(self) -> None:
+        """Begin."""
+        self._started = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        """Tell."""
+        self._observe(time.monotonic() - self._started)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from app.kube.errors import KubeConflictError, KubeError, KubeNotFoundError, KubeUnavailableError
 from app.kube.resources import SERVICE_ACCOUNTS
 from app.kube.timestamps import epoch, timestamp
-from app.observability.timing import timed
+from app.observability.timing import Timed
 from app.tokens.errors import ExpirationOutOfRangeError, TokenLimitReachedError
 from app.tokens.names import token_id
 from app.tokens.record import (
@@ -144,9 +144,9 @@ class Issuer:
             )
         wanted = _Wanted(owner, groups, cluster_groups, tier, name, seconds)
         with self._place(owner, max_tokens) as place:
-            with timed(lambda taken: self._observe("create", taken)):
+            with Timed(lambda taken: self._observe("create", taken)):
                 account = await self._create(place, wanted)
-            return await self._issue(account, seconds)
+            return await self._issue(account)
 
     @contextmanager
     def _place(self, owner: str, max_tokens: int) -> Iterator[_Place]:
@@ -170,11 +170,12 @@ class Issuer:
             if not pending:
                 self._pending.pop(owner, None)
 
-    async def _issue(self, account: JsonObject, seconds: int) -> IssuedToken:
+    async def _issue(self, account: JsonObject) -> IssuedToken:
         try:
-            with timed(lambda taken: self._observe("token_request", taken)):
-                status = await self._request_token(account, seconds)
-            record = await self._with_issued_expiry(read(account), status["expirationTimestamp"])
+            record = read(account)
+            with Timed(lambda taken: self._observe("token_request", taken)):
+                status = await self._request_token(record)
+            record = await self._with_issued_expiry(record, status["expirationTimestamp"])
         except BaseException:
             await self._remove(account)
             raise
@@ -208,7 +209,9 @@ class Issuer:
                 raise
         raise KubeUnavailableError("every name for the new ServiceAccount was taken")
 
-    async def _request_token(self, account: JsonObject, seconds: int) -> JsonObject:
+    async def _request_token(self, record: MaasToken) -> JsonObject:
+        # What is left of the lifetime: a second that went by since need not be written down afterwards.
+        seconds = max(self._lifetimes.least, record.expires_at - int(self._time()))
         answer = await self._client.create(
             SERVICE_ACCOUNTS,
             {
@@ -217,7 +220,7 @@ class Issuer:
                 "spec": {"audiences": [self._audience], "expirationSeconds": seconds},
             },
             namespace=self._namespace,
-            name=account["metadata"]["name"],
+            name=record.id,
             subresource="token",
         )
         status: JsonObject = answer["status"]
