@@ -8,12 +8,14 @@ from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_fastapi_instrumentator import Instrumentator
+from prometheus_fastapi_instrumentator.metrics import default
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from app.api import admin, errors, health, models, schemas, tiers, tokens, usage
 from app.api.request_context import BodyLimit, RequestContext
+from app.api.shortcut import Shortcut
 from app.gateway.authorize import PREFIX, Authorizer
 from app.gateway.identity import identity
 
@@ -56,8 +58,11 @@ def create_public_app(service: Service) -> ASGIApp:
     app.include_router(health.router, prefix="/maas-api")
     errors.install(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it
-    Instrumentator(registry=service.metrics.registry, excluded_handlers=["healthz", "readyz"]).instrument(app)
-    limited = BodyLimit(app, service.settings.http.max_body_bytes)
+    count = default(registry=service.metrics.registry)
+    assert count  # noqa: S101  # only None where the registry has had them before
+    Instrumentator(excluded_handlers=["healthz", "readyz"]).add(count).instrument(app)
+    issue = Shortcut(app, "POST", "/maas-api/token", tokens.issue, count)
+    limited = BodyLimit(issue, service.settings.http.max_body_bytes)
     return RequestContext(limited, tracer=service.tracer, access_log=True)
 
 

@@ -110,6 +110,7 @@ async def serving(
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             reset_contextvars=True,  # Of requests that follow on a connection none has the ids of another.
             timeout_graceful_shutdown=shutdown_seconds,  # type: ignore[arg-type]  # a float does as well
             ssl_certfile=cert,

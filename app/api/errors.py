@@ -22,41 +22,39 @@ _FRAMEWORK_CODES = {400: "invalid_request", 404: "not_found", 405: "method_not_a
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of `app` in the shape that belongs to its path, and count and audit refusals."""
-
-    def refuse(request: Request, problem: Problem) -> Response:
-        request.app.state.service.metrics.tokens_refused.labels(problem.code).inc()
-        tracing.note({"maas.problem": problem.code})
-        if not problem.failed:
-            actor = getattr(request.state, "actor", "")
-            audit.refused(
-                f"{request.method} {request.url.path}", actor, reason=problem.code, status=problem.status
-            )
-        return respond(request, problem)
+    """Answer every error of `app` by `response_to`."""
 
     async def answer(request: Request, error: Exception) -> Response:
-        return refuse(request, problem_for(error))
+        return response_to(request, error)
 
-    async def validation(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError | InvalidBodyError)  # noqa: S101  # registered for these
-        errors = error.errors if isinstance(error, InvalidBodyError) else error.errors()
-        return refuse(request, _invalid(errors))
+    kinds = (*ERRORS, RevocationIncompleteError, KubeError, Exception)
+    for kind in (*kinds, RequestValidationError, InvalidBodyError, HTTPException):
+        app.add_exception_handler(kind, answer)
 
-    async def framework(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)  # noqa: S101  # that is what it is registered for
+
+def response_to(request: Request, error: Exception) -> Response:
+    """The answer to an error, in the shape of the request's path; what is refused is counted and audited."""
+    if isinstance(error, HTTPException):
         code = _FRAMEWORK_CODES.get(error.status_code, "http_error")
         detail = f"{request.method} {request.url.path}: {error.detail}."
-        return respond(request, Problem(error.status_code, code, detail, error.headers or {}))
+        return _respond(request, Problem(error.status_code, code, detail, error.headers or {}))
+    if isinstance(error, InvalidBodyError):
+        problem = _invalid(error.errors)
+    elif isinstance(error, RequestValidationError):
+        problem = _invalid(error.errors())
+    else:
+        problem = problem_for(error)
+    request.app.state.service.metrics.tokens_refused.labels(problem.code).inc()
+    tracing.note({"maas.problem": problem.code})
+    if not problem.failed:
+        actor = getattr(request.state, "actor", "")
+        audit.refused(
+            f"{request.method} {request.url.path}", actor, reason=problem.code, status=problem.status
+        )
+    return _respond(request, problem)
 
-    for kind in (*ERRORS, RevocationIncompleteError, KubeError, Exception):
-        app.add_exception_handler(kind, answer)
-    app.add_exception_handler(RequestValidationError, validation)
-    app.add_exception_handler(InvalidBodyError, validation)
-    app.add_exception_handler(HTTPException, framework)
 
-
-def respond(request: Request, problem: Problem) -> Response:
-    """The problem in the shape that belongs to the request's path."""
+def _respond(request: Request, problem: Problem) -> Response:
     path = request.url.path
     openai = path == "/v1" or path.startswith("/v1/")
     return openai_response(problem) if openai else problem_response(problem)

@@ -284,9 +284,13 @@ async def connect(
         else:
             config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
             credentials = credentials_of_pod()
-        configuration.refresh_api_key_hook = credentials.refresh if credentials else None
         configuration.connection_pool_maxsize = connections
-        api = ApiClient(configuration)
+        transport = Transport(
+            ApiClient(configuration),
+            credentials=credentials,
+            timeout_seconds=timeout_seconds,
+            connections=connections,
+        )
     except Exception as error:  # noqa: BLE001  # the library lets through whatever a malformed file makes of it
         where = (
             f"in kubeconfig {kubeconfig}"
@@ -296,7 +300,6 @@ async def connect(
         # It quotes whole users, tokens and all, after the file's path.
         what = str(error).partition("/{")[0]
         raise KubeError(f"no usable Kubernetes configuration {where}: {what}") from None
-    transport = Transport(api, credentials=credentials, timeout_seconds=timeout_seconds)
     return KubeClient(transport, observe=observe, random=random)
 
 

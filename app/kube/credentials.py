@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 class Credentials(Protocol):
     """A token of the service that does not live for ever."""
 
+    def is_fresh(self) -> bool:
+        """Whether `refresh` would leave the token in the configuration as it is."""
+
     async def refresh(self, configuration: Configuration) -> None:
-        """Put the token into `configuration`; called before every request, so it does little mostly."""
+        """Put the token into `configuration`, by the time that one has for a request."""
 
     async def renew(self, configuration: Configuration) -> None:
         """Look for another token, since the present one is not accepted."""

@@ -26,11 +26,14 @@ class ExecToken:
         self._renewed_at = float("-inf")
         self._lock = asyncio.Lock()
 
+    def is_fresh(self) -> bool:
+        """Never known here: the library knows when its token expires, and does nothing well before that."""
+        return False
+
     async def refresh(self, configuration: Configuration) -> None:
         """Put a token that has not expired into `configuration`; one that does not say when stands."""
         async with self._lock:
             if hasattr(self._loader, "exec_plugin_expiry"):
-                # It knows when the token expires, and does nothing well before that.
                 await self._loader.load_from_exec_plugin()
         configuration.api_key["BearerToken"] = self._loader.token
 

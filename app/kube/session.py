@@ -6,6 +6,7 @@ waits for another thread for each call, which took longer than all the rest that
 
 from __future__ import annotations
 
+import ssl
 import urllib.request
 from urllib.parse import urlsplit
 
@@ -21,6 +22,12 @@ def session_over(library: aiohttp.ClientSession) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=connector, read_bufsize=_READ_BYTES, cookie_jar=aiohttp.DummyCookieJar()
     )
+
+
+def tls_of(session: aiohttp.ClientSession) -> ssl.SSLContext | None:
+    """The TLS that the library has set up for its connections, by the configuration it has read."""
+    context = getattr(session.connector, "_ssl", None)
+    return context if isinstance(context, ssl.SSLContext) else None
 
 
 def environment_proxy(url: str) -> str | None:

@@ -26,12 +26,16 @@ class TokenFile:
         self._clock = clock
         self._read_at = float("-inf")
 
+    def is_fresh(self) -> bool:
+        """Whether it was read within the last minute."""
+        return self._clock() - self._read_at < _READ_SECONDS
+
     async def refresh(self, configuration: Configuration) -> None:
         """Put the token into `configuration` if it was not read for a minute.
 
         While the file cannot be read, the token that was read before stands.
         """
-        if self._clock() - self._read_at < _READ_SECONDS:
+        if self.is_fresh():
             return
         try:
             await self.renew(configuration)

@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import aiohttp
 import orjson
+from yarl import URL
 
+from app.kube.connections import Answer, Connections
 from app.kube.errors import KubeError, KubeUnauthorizedError, KubeUnavailableError, error_for
-from app.kube.session import environment_proxy, session_over
+from app.kube.session import environment_proxy, session_over, tls_of
 from app.observability import tracing
 
 if TYPE_CHECKING:
@@ -27,13 +30,16 @@ if TYPE_CHECKING:
 JsonObject = dict[str, Any]
 
 # ValueError: what came is not JSON, or a line of a watch is longer than any object can be.
+_OK, _NOT_OK = 200, 300
 _TRANSPORT_ERRORS = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
 
 
 class Transport:
     """Sends requests and reads answers; it knows nothing of resources."""
 
-    def __init__(self, api: ApiClient, *, credentials: Credentials | None, timeout_seconds: float) -> None:
+    def __init__(
+        self, api: ApiClient, *, credentials: Credentials | None, timeout_seconds: float, connections: int
+    ) -> None:
         self._configuration = api.configuration
         self._credentials = credentials
         rest = api.rest_client
@@ -42,9 +48,22 @@ class Transport:
         self._server_name: str | None = rest.server_hostname
         self._session = session_over(rest.pool_manager)
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        self._timeout_seconds = timeout_seconds
+        self._direct = (
+            Connections(
+                self._configuration.host or "",
+                context=tls_of(self._session),
+                server_name=self._server_name,
+                most=connections,
+            )
+            if self._proxy is None
+            else None
+        )
 
     async def close(self) -> None:
         """Close every connection."""
+        if self._direct is not None:
+            self._direct.close()
         await self._session.close()
 
     async def exchange(
@@ -66,14 +85,16 @@ class Transport:
         headers = await self._headers(accept)
         if body is not None:
             headers["Content-Type"] = content_type
+        target = f"{path}?{urlencode(query)}" if query else path
+        content = None if body is None else orjson.dumps(body)
         try:
-            return await self._exchange(method, path, query, headers, body, read=read)
+            return await self._exchange(method, target, headers, content, read=read)
         except KubeUnauthorizedError:
             # Nothing was done, so even what must not be repeated may be sent again.
             renewed = headers | await self._headers(accept, renew=True)
             if renewed.get("Authorization") == headers.get("Authorization"):
                 raise
-        return await self._exchange(method, path, query, renewed, body, read=read)
+        return await self._exchange(method, target, renewed, content, read=read)
 
     @asynccontextmanager
     async def stream(
@@ -84,10 +105,10 @@ class Transport:
         Raises:
             KubeError: of the fitting type, while it is opened.
         """
-        timeout = aiohttp.ClientTimeout(total=None, connect=self._timeout.total, sock_read=silence_seconds)
+        timeout = aiohttp.ClientTimeout(total=None, connect=self._timeout_seconds, sock_read=silence_seconds)
         try:
             # A server that is just starting accepts connections and says nothing for a long time.
-            async with asyncio.timeout(self._timeout.total):
+            async with asyncio.timeout(self._timeout_seconds):
                 response = await self._session.get(
                     self._url(path),
                     params=query,
@@ -100,38 +121,42 @@ class Transport:
             raise KubeUnavailableError(f"no watch: {_name(error)}") from error
         async with response:
             if not response.ok:
-                raise await _error_of(response)
+                raise _error(await _answer(response))
             yield response
 
     async def _exchange(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None,
-        headers: dict[str, str],
-        body: JsonObject | None,
-        *,
-        read: Decode,
+        self, method: str, target: str, headers: dict[str, str], body: bytes | None, *, read: Decode
     ) -> tuple[int, JsonObject]:
         try:
-            async with self._session.request(
-                method,
-                self._url(path),
-                params=query,
-                data=None if body is None else orjson.dumps(body),
-                headers=headers,
-                timeout=self._timeout,
-                proxy=self._proxy,
-                server_hostname=self._server_name,
-            ) as response:
-                if not response.ok:
-                    raise await _error_of(response)
-                document = read(await response.read())
+            if self._direct is None or method == "GET":
+                answer = await self._by_library(method, target, headers, body)
+            else:
+                answer = await self._direct.exchange(
+                    method, target, headers, body, seconds=self._timeout_seconds
+                )
+            if not _OK <= answer.status < _NOT_OK:
+                raise _error(answer)
+            document = read(answer.body)
         except _TRANSPORT_ERRORS as error:
             raise KubeUnavailableError(f"the Kubernetes API gave no answer: {_name(error)}") from error
         if not isinstance(document, dict):
             raise KubeUnavailableError("the Kubernetes API did not answer with an object")
-        return response.status, document
+        return answer.status, document
+
+    async def _by_library(
+        self, method: str, target: str, headers: dict[str, str], body: bytes | None
+    ) -> Answer:
+        """Through a proxy, or for what may be large: lists come compressed."""
+        async with self._session.request(
+            method,
+            URL(self._url(target), encoded=True),
+            data=body,
+            headers=headers,
+            timeout=self._timeout,
+            proxy=self._proxy,
+            server_hostname=self._server_name,
+        ) as response:
+            return await _answer(response)
 
     def _url(self, path: str) -> str:
         return f"{self._configuration.host}{path}"
@@ -140,18 +165,17 @@ class Transport:
         headers = {"Accept": accept}
         if (span := tracing.current.get()) is not None:
             headers["traceparent"] = span.traceparent
-        try:
-            async with asyncio.timeout(self._timeout.total):
-                if renew and self._credentials:
-                    await self._credentials.renew(self._configuration)
-                # Runs the refresh hook too.
-                authorization = await self._configuration.get_api_key_with_prefix("BearerToken")
-        except Exception as error:
-            # The file is just being replaced, a kubeconfig's plugin failed: it may work the next time.
-            raise KubeUnavailableError(
-                f"the service's own credentials cannot be read: {_name(error)}"
-            ) from error
-        if authorization:
+        credentials = self._credentials
+        if credentials is not None and (renew or not credentials.is_fresh()):
+            try:
+                async with asyncio.timeout(self._timeout_seconds):
+                    await (credentials.renew if renew else credentials.refresh)(self._configuration)
+            except Exception as error:
+                # The file is just being replaced, a kubeconfig's plugin failed: it may work the next time.
+                raise KubeUnavailableError(
+                    f"the service's own credentials cannot be read: {_name(error)}"
+                ) from error
+        if authorization := self._configuration.api_key.get("BearerToken"):
             headers["Authorization"] = authorization
         elif self._configuration.username:
             headers["Authorization"] = self._configuration.get_basic_auth_token()
@@ -172,12 +196,16 @@ async def objects(response: aiohttp.ClientResponse, read: Decode) -> AsyncIterat
         raise KubeUnavailableError(f"the watch broke: {_name(error)}") from error
 
 
-async def _error_of(response: aiohttp.ClientResponse) -> KubeError:
+async def _answer(response: aiohttp.ClientResponse) -> Answer:
+    return Answer(response.status, response.headers.get("Retry-After"), await response.read())
+
+
+def _error(answer: Answer) -> KubeError:
     try:
-        document = orjson.loads(await response.read())
-    except _TRANSPORT_ERRORS:
+        document = orjson.loads(answer.body)
+    except ValueError:
         document = None  # The status alone says enough.
-    return error_for(response.status, document, retry_after=response.headers.get("Retry-After"))
+    return error_for(answer.status, document, retry_after=answer.retry_after)
 
 
 def _name(error: BaseException) -> str:

@@ -16,6 +16,8 @@ from app.observability.registry import Registry
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from prometheus_client import Histogram
+
 
 class Metrics:
     """Every metric of one process, in a registry of its own.
@@ -73,6 +75,8 @@ class Metrics:
             "Latency of calls to the Kubernetes API, by verb, resource and status (0: no answer).",
             *("verb", "resource", "status"),
         )
+        # Each look-up of a series by the library takes longer than counting.
+        self._kube_calls: dict[tuple[str, str, int], Histogram] = {}
         self.kube_reachable = registry.gauge(
             "kubernetes_reachable",
             "1 if the last word of the Kubernetes API to every reflector that decisions are made from was "
@@ -156,7 +160,10 @@ class Metrics:
 
     def observe_kube_call(self, verb: str, resource: str, status: int, seconds: float) -> None:
         """Take note of one call to the Kubernetes API."""
-        self.kube_seconds.labels(verb, resource, str(status)).observe(seconds)
+        key = (verb, resource, status)
+        if (series := self._kube_calls.get(key)) is None:
+            series = self._kube_calls[key] = self.kube_seconds.labels(verb, resource, str(status))
+        series.observe(seconds)
 
     def observe_reflector(self, resource: str, event: str) -> None:
         """Take note of what a reflector went through."""

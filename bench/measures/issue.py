@@ -91,22 +91,28 @@ async def carry_out(bench: Bench) -> list[Figure]:
         async with service(bench, mine) as process:
             sides = _Sides(bench, where, (mine, process), bare)
             await sides.log_in()
-            figures = _latencies(*await _in_turn(bench, sides, 1, bench.choose(300, 60)))
-            many = await _in_turn(bench, sides, _MANY, bench.choose(1200, 300))
+            # The machine's speed changes from one second to the next: many short rounds share what it does.
+            one = await _in_turn(bench, sides, 1, rounds=bench.choose(25, 4), count=bench.choose(100, 40))
+            figures = _latencies(*one)
+            many = await _in_turn(
+                bench, sides, _MANY, rounds=bench.choose(9, 2), count=bench.choose(1000, 300)
+            )
             figures += _throughput(*many)
             figures.append(await _throttled(bench, sides, many[0]))
     return figures
 
 
-async def _in_turn(bench: Bench, sides: _Sides, connections: int, count: int) -> tuple[Rounds, Rounds]:
+async def _in_turn(
+    bench: Bench, sides: _Sides, connections: int, *, rounds: int, count: int
+) -> tuple[Rounds, Rounds]:
     mine, bare = Rounds(), Rounds()
     title = f"issuing, {connections} client{'s' if connections > 1 else ''}"
     warm_up = max(20, connections)
-    for _ in bench.each(title, range(bench.choose(7, 2))):
-        for rounds, side in ((bare, sides.bare), (mine, sides.mine)):
+    for _ in bench.each(title, range(rounds)):
+        for seen, side in ((bare, sides.bare), (mine, sides.mine)):
             run = await side(connections, count, warm_up)
-            rounds.latencies.append(run.latencies)
-            rounds.rates.append(run.rate)
+            seen.latencies.append(run.latencies)
+            seen.rates.append(run.rate)
     return mine, bare
 
 

@@ -496,13 +496,15 @@ async def test_a_token_file_is_read_every_minute_and_may_be_away_for_a_moment(tm
 
 
 async def test_a_plugin_that_fails_later_makes_the_api_unavailable_and_nothing_worse(tmp_path: Path) -> None:
-    async with scripted(Answers(json({})), tmp_path) as client:
+    class Failing:
+        def is_fresh(self) -> bool:
+            return False
 
-        def fail(_configuration: object) -> None:
+        async def refresh(self, _configuration: object) -> None:
             raise ConfigException("Token file exists but empty.")
 
-        configuration = client._transport._configuration  # noqa: SLF001  # what a pod's token file may do
-        configuration.refresh_api_key_hook = fail
+    async with scripted(Answers(json({})), tmp_path) as client:
+        client._transport._credentials = Failing()  # type: ignore[assignment]  # noqa: SLF001  # as a plugin may
         with pytest.raises(KubeUnavailableError, match="credentials"):
             await client.get(CONFIG_MAPS, "x", namespace="maas")
         with pytest.raises(KubeUnavailableError, match="credentials"):
