@@ -42,7 +42,11 @@ class KubeSettings(_Group):
     """How the Kubernetes API is talked to."""
 
     request_seconds: Seconds = Field(10, description="Timeout of one call to the Kubernetes API.")
-    connections: int = Field(100, gt=0, description="Connections to the Kubernetes API at most.")
+    connections: int = Field(
+        100,
+        gt=0,
+        description="Connections to the Kubernetes API at most, for calls and for lists and watches each.",
+    )
     watch_seconds: Seconds = Field(
         60, description="Length of one watch; a connection silent for longer is cut."
     )

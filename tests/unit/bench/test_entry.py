@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from bench.figures import Result
 from bench.measures import MEASURES
 from bench.report import updated
@@ -35,7 +33,6 @@ def test_an_unknown_measure_is_refused_with_the_names_there_are() -> None:
     assert all(name in refused.stderr for name in MEASURES)
 
 
-@pytest.mark.skipif(not JSON.exists(), reason="nothing was measured yet")
 def test_the_page_says_what_was_measured() -> None:
     page = PAGE.read_text()
     result = Result.read(json.loads(JSON.read_text()))
@@ -44,7 +41,6 @@ def test_the_page_says_what_was_measured() -> None:
     assert updated(page, result, titles) == page
 
 
-@pytest.mark.skipif(not JSON.exists(), reason="nothing was measured yet")
 def test_what_is_published_is_the_whole_and_names_no_machine() -> None:
     document = json.loads(JSON.read_text())
 
