@@ -118,9 +118,8 @@ class Connections:
     async def _take(self, until: float) -> _Connection:
         """A connection, with a place for it."""
         if self._idle and not self._gate.locked():
-            await (
-                self._gate.acquire()
-            )  # This does not wait, and a time limit would cost more than all the rest.
+            # This does not wait, and a time limit would cost more than all the rest.
+            await self._gate.acquire()
             if (connection := self._unused()) is not None:
                 return connection
             self._gate.release()
@@ -195,6 +194,10 @@ class _Connection(asyncio.Protocol):
             self._answer.set_exception(error)
 
     # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        if self._answer is None or self._answer.done():
+            self.reusable = False  # What comes after an answer is none, or half of one.
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if name.lower() == b"retry-after":

@@ -214,8 +214,14 @@ async def test_what_is_not_http_is_an_error(answer: bytes) -> None:
         await until(lambda: server.open == 0)
 
 
-async def test_words_that_nobody_asked_for_are_never_taken_for_an_answer() -> None:
-    async with serving(says(OK, b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged")) as server:
+FORGED = b"HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\nforged"
+
+
+@pytest.mark.parametrize(
+    "pieces", [[OK, FORGED], [OK + FORGED], [OK + FORGED[:9]], [OK + FORGED + b" " * 54]]
+)
+async def test_words_that_nobody_asked_for_are_never_taken_for_an_answer(pieces: list[bytes]) -> None:
+    async with serving(says(*pieces)) as server:
         connections = to(server)
         for _ in range(20):
             with suppress(OSError, ValueError):
