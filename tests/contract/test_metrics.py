@@ -76,6 +76,23 @@ async def test_issuing_and_revoking_are_counted_and_each_step_is_timed(maas: Rep
     assert steps == {"token_review": 2, "create": 3, "token_request": 3}
 
 
+async def test_issues_are_counted_with_all_other_requests_the_refused_ones_too(maas: Replica) -> None:
+    await (await maas.caller("alice")).issued()
+    assert (await maas.public.post("/maas-api/token")).status_code == 401
+    assert (await maas.public.put("/maas-api/token")).status_code == 405
+    of_issues = {"handler": "/maas-api/token"}
+
+    async def told() -> bool:
+        counted = {
+            (dict(labels)["method"], dict(labels)["status"]): count
+            for labels, count in (await shown(maas, "http_requests_total", **of_issues)).items()
+        }
+        return counted == {("POST", "2xx"): 1, ("POST", "4xx"): 1, ("PUT", "4xx"): 1}
+
+    await eventually(told)
+    assert await value(maas, "http_request_duration_seconds_count", method="POST", **of_issues) == 2
+
+
 async def test_decisions_are_counted_by_tier_and_model_and_made_up_models_make_no_series(
     workspace: Workspace, maas: Replica
 ) -> None:
