@@ -266,7 +266,7 @@ async def test_an_api_server_that_is_away_is_seen_by_what_gets_old(
         async def back() -> bool:
             return await value(maas, "maas_kubernetes_reachable") == 1
 
-        await eventually(back)
+        await eventually(back, seconds=20)  # A real API server starts first, and storage after it.
 
 
 async def test_the_leader_counts_what_its_reconcilers_do(maas: Replica) -> None:
