@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from app.kube.resources import SERVICE_ACCOUNTS
 from bench.machine import program_version
 from bench.run import CannotMeasureError
 from bench.service_process import service_process
+from bench.token_load import put
 from tests.clusters import RealCluster
 from tests.control_plane import GROUP_CRD, MODEL_CRDS, ControlPlane, find_binaries, missing_tools
 from tests.workspace import Workspace
@@ -24,9 +26,11 @@ if TYPE_CHECKING:
 
     from bench.run import Bench
     from bench.service_process import ServiceProcess
+    from bench.token_load import Token
 
 AUDIENCE = "maas-default-gateway-sa"
 _AT_ONCE = 20
+_DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,18 @@ class Cluster:
         port = urlsplit(self.control_plane.url).port
         assert port  # noqa: S101  # it always names one
         return port
+
+    async def hold(self, bench: Bench, namespace: str, wanted: list[Token]) -> None:
+        """Put these tokens into etcd, to live for a day, with a bar that shows how many are there."""
+        task = bench.progress.add_task(f"{len(wanted):,} tokens into etcd", total=len(wanted))
+        await put(
+            self.control_plane.etcd_url,
+            self.real.admin,
+            namespace,
+            wanted,
+            expires_at=int(time.time()) + _DAY_SECONDS,
+            advance=lambda some: bench.progress.advance(task, some),
+        )
 
     async def maas_token(self, namespace: str, token_id: str, *, seconds: int = 36_000) -> str:
         """The JWT of a ServiceAccount that is there already."""

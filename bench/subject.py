@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from bench.http_load import get
 from bench.inference import AUTHORIZED, chat
 from bench.platform import opened
 from bench.service_process import service_process
-from bench.token_load import put, tokens
+from bench.token_load import tokens
 from tests.workspace import FREE, PREMIUM
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 _MEASURED, _EACH = 20, 10
 _TOKENS_OF_ONE_OWNER = 20
-_DAY = 86_400
 _QUIET_SECONDS = 1
 _MAPPING = """
 tiers:
@@ -78,15 +76,7 @@ async def serving_tokens(
     model = await workspace.model("qwen3", FREE, PREMIUM)
     owners = max(1, count // _TOKENS_OF_ONE_OWNER)
     wanted = list(tokens(count, owners=owners, measured=_MEASURED, each=_EACH))
-    task = bench.progress.add_task(f"{count:,} tokens into etcd", total=count)
-    await put(
-        cluster.control_plane.etcd_url,
-        cluster.real.admin,
-        workspace.namespace,
-        wanted,
-        expires_at=int(time.time()) + _DAY,
-        advance=lambda some: bench.progress.advance(task, some),
-    )
+    await cluster.hold(bench, workspace.namespace, wanted)
     measured = wanted[: _MEASURED * _EACH]
     callers = [await workspace.person(measured[at * _EACH].owner, "research") for at in range(_MEASURED)]
     jwts = await cluster.maas_tokens(workspace.namespace, [token.id for token in measured])

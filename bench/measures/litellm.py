@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench import litellm
-from bench.envoy import whole_gateway
 from bench.figures import Figure, Must
 from bench.http_load import Load, run_load
-from bench.inference import chat, live_tokens, stand_in
-from bench.platform import cluster, opened, service
+from bench.inference import chat, whole_path
 from bench.run import Measure
 from bench.samples import Rounds, spread
 
@@ -26,27 +24,17 @@ Side = tuple[int, list[bytes]]
 
 
 async def carry_out(bench: Bench) -> list[Figure]:
-    async with cluster(bench) as where, stand_in(bench, "model") as (_, port):
-        workspace = await opened(where)
-        model, _, jwts = await live_tokens(bench, where, workspace, count=_TOKENS, owners=_TOKENS)
-        async with (
-            service(bench, workspace) as process,
-            whole_gateway(
-                bench.directory / "gateway",
-                public=process.public,
-                gateway=process.gateway,
-                model=port,
-                model_id=model,
-            ) as gateway,
-            litellm.running(bench, port) as (proxy, proxy_port),
-        ):
-            sides = {
-                _DIRECT: (port, [chat(jwts[0], model)]),
-                _OURS: (gateway.port, [chat(jwt, model) for jwt in jwts]),
-                _THEIRS: (proxy_port, [chat(litellm.KEY, litellm.MODEL)]),
-            }
-            one, many = await _in_turn(bench, sides)
-            memory = (gateway.program.memory() + process.program.memory(), proxy.memory())
+    async with (
+        whole_path(bench, count=_TOKENS) as path,
+        litellm.running(bench, path.port) as (proxy, proxy_port),
+    ):
+        sides = {
+            _DIRECT: (path.port, [chat(path.jwts[0], path.model)]),
+            _OURS: (path.envoy.port, [chat(jwt, path.model) for jwt in path.jwts]),
+            _THEIRS: (proxy_port, [chat(litellm.KEY, litellm.MODEL)]),
+        }
+        one, many = await _in_turn(bench, sides)
+        memory = (path.envoy.program.memory() + path.service.program.memory(), proxy.memory())
     return [*_latency(one), *_throughput(many), _memory(*memory)]
 
 

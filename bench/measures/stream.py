@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.envoy import whole_gateway
 from bench.figures import Figure, Must
-from bench.inference import chat, live_tokens, stand_in
-from bench.platform import cluster, opened, service
+from bench.inference import chat, whole_path
 from bench.run import Measure
 from bench.samples import Rounds, spread
 from bench.streams import Streams, run_streams
@@ -19,26 +17,14 @@ if TYPE_CHECKING:
 async def carry_out(bench: Bench) -> list[Figure]:
     first = {"through": Rounds(), "direct": Rounds()}
     chunks = {"through": Rounds(), "direct": Rounds()}
-    async with cluster(bench) as where, stand_in(bench, "model") as (_, port):
-        workspace = await opened(where)
-        model, _, (token,) = await live_tokens(bench, where, workspace, count=1, owners=1)
-        async with (
-            service(bench, workspace) as process,
-            whole_gateway(
-                bench.directory / "gateway",
-                public=process.public,
-                gateway=process.gateway,
-                model=port,
-                model_id=model,
-            ) as gateway,
-        ):
-            request = chat(token, model, stream=True)
-            count = bench.choose(60, 20)
-            for _ in bench.each("streamed chats", range(bench.choose(7, 2))):
-                for name, to in (("direct", port), ("through", gateway.port)):
-                    seen = await bench.clients.run(run_streams, Streams(to, request, count))
-                    first[name].latencies.append(seen.first)
-                    chunks[name].latencies.append(seen.chunks)
+    async with whole_path(bench, count=1) as path:
+        request = chat(path.jwts[0], path.model, stream=True)
+        count = bench.choose(60, 20)
+        for _ in bench.each("streamed chats", range(bench.choose(7, 2))):
+            for name, to in (("direct", path.port), ("through", path.envoy.port)):
+                seen = await bench.clients.run(run_streams, Streams(to, request, count))
+                first[name].latencies.append(seen.first)
+                chunks[name].latencies.append(seen.chunks)
     return [
         _added("time to the first token: p50", first, Must("difference", "<=", 2)),
         _added("time of one further chunk: p50", chunks, Must("difference", "<=", 0.1)),
