@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 _HTTPS = "https"
 _PORTS = {"http": 80, _HTTPS: 443}
-# Less than servers and load balancers have patience for: who is closed on cannot know whether it was heard.
-_IDLE_SECONDS = 15.0
+# Less than any server has patience for (uvicorn and so the double 5 s, a kube-apiserver 90 s): whoever is
+# closed on cannot know whether it was heard, and what creates something is not sent twice.
+_IDLE_SECONDS = 4.0
 
 
 class Answer(NamedTuple):

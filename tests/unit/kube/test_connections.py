@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
+import uvicorn
 
 from app.kube import connections as module
 from app.kube.connections import Answer, Connections
@@ -181,6 +182,10 @@ async def test_a_connection_that_was_idle_for_long_is_not_used_again(monkeypatch
         await ask(connections)
         await until(lambda: server.open == 1)
     assert server.opened == 2
+
+
+def test_no_connection_is_used_when_the_double_may_be_closing_it() -> None:
+    assert uvicorn.Config(app="none").timeout_keep_alive > module._IDLE_SECONDS  # noqa: SLF001
 
 
 @pytest.mark.parametrize(
