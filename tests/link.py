@@ -41,6 +41,8 @@ class Link:
         task = asyncio.create_task(self._connect(reader, writer), name="link")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # Whatever it was at, and even if it had not begun.
+        task.add_done_callback(lambda _: writer.close())
 
     async def close(self) -> None:
         """Cut every connection."""
