@@ -8,7 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_fastapi_instrumentator import Instrumentator
-from prometheus_fastapi_instrumentator.metrics import default
+from prometheus_fastapi_instrumentator.metrics import latency, requests
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -18,12 +18,17 @@ from app.api.request_context import BodyLimit, RequestContext
 from app.api.shortcut import Shortcut
 from app.gateway.authorize import PREFIX, Authorizer
 from app.gateway.identity import identity
+from app.observability.registry import LATENCY_BUCKETS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastapi import FastAPI
+    from prometheus_fastapi_instrumentator.metrics import Info
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from app.observability.registry import Registry
     from app.service import Service
 
 _DESCRIPTION = """
@@ -58,9 +63,8 @@ def create_public_app(service: Service) -> ASGIApp:
     app.include_router(health.router, prefix="/maas-api")
     errors.install(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it
-    count = default(registry=service.metrics.registry)
-    assert count  # noqa: S101  # only None where the registry has had them before
-    Instrumentator(excluded_handlers=["healthz", "readyz"]).add(count).instrument(app)
+    count = _counting(service.metrics.registry)
+    Instrumentator(excluded_handlers=["healthz", "readyz"]).add(*count).instrument(app)
     issue = Shortcut(app, "POST", "/maas-api/token", tokens.issue, count)
     limited = BodyLimit(issue, service.settings.http.max_body_bytes)
     return RequestContext(limited, tracer=service.tracer, access_log=True)
@@ -99,6 +103,16 @@ def create_gateway_app(service: Service) -> ASGIApp:
             await rest(scope, receive, send)
 
     return app
+
+
+def _counting(registry: Registry) -> tuple[Callable[[Info], None], ...]:
+    """What takes note of each answer: how many there are, and how long they took."""
+    counted = (
+        requests(registry=registry),
+        latency(registry=registry, should_include_status=False, buckets=LATENCY_BUCKETS),
+    )
+    # The library gives None only where the registry has had them before.
+    return tuple(each for each in counted if each)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

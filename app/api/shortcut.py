@@ -6,6 +6,7 @@ the rest of issuing a token (decision 14). The endpoint is the router's own, whi
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from starlette.routing import Route
 from app.api.errors import response_to
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from fastapi import FastAPI
     from starlette.responses import Response
@@ -31,7 +32,7 @@ class Shortcut:
         method: of the requests that are answered here.
         path: theirs, without parameters.
         endpoint: answers them; what it raises is answered as the application would.
-        count: takes note of an answer, as of those of the application.
+        count: take note of an answer, as of those of the application.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Shortcut:
         method: str,
         path: str,
         endpoint: Callable[[Request], Awaitable[Response]],
-        count: Callable[[Info], None],
+        count: Sequence[Callable[[Info], None]],
     ) -> None:
         self._app = app
         self._method = method
@@ -63,5 +64,9 @@ class Shortcut:
             response = response_to(request, error)
         await response(scope, receive, send)
         seconds = time.perf_counter() - started
+        # uvloop writes when all that is ready has run, this task too: the answer comes before its count.
+        await asyncio.sleep(0)
         status = f"{response.status_code // 100}xx"
-        self._count(Info(request, response, self._method, self._path, status, seconds, seconds))
+        info = Info(request, response, self._method, self._path, status, seconds, seconds)
+        for count in self._count:
+            count(info)

@@ -31,8 +31,8 @@ class _Entry(Generic[V]):
 class ReviewCache(Generic[K, V]):
     """Answers by question, fresh for a while.
 
-    A question that is already on its way is shared by everyone who asks it; one asker who goes away does
-    not take the answer from the others. When the cache is full the entry written first goes first.
+    A question that is already on its way is shared by everyone who asks it. If whoever asked it first goes
+    away, the next of those who wait asks. When the cache is full the entry written first goes first.
     """
 
     def __init__(self, *, name: str, seconds: float, entries: int, clock: Callable[[], float]) -> None:
@@ -41,7 +41,8 @@ class ReviewCache(Generic[K, V]):
         self._most = entries
         self._clock = clock
         self._entries: dict[K, _Entry[V]] = {}
-        self._asking: dict[K, asyncio.Task[V]] = {}
+        self._asking: dict[K, asyncio.Future[V]] = {}
+        self._tasks: set[asyncio.Task[V]] = set()
 
     def fresh(self, key: K) -> V | None:
         """The answer if it is still fresh, without asking."""
@@ -58,15 +59,14 @@ class ReviewCache(Generic[K, V]):
             ask: gets the answer.
             seconds: shortens how long this answer stays fresh.
         """
-        if (value := self.fresh(key)) is not None:
-            return value
-        task = self._asking.get(key)
-        if task is None:
-            task = asyncio.create_task(self._ask(key, ask, seconds), name=f"{self._name} review")
-            # Those who asked may all be gone when it fails; then nobody else looks at the failure.
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
-            self._asking[key] = task
-        return await asyncio.shield(task)
+        while True:
+            if (value := self.fresh(key)) is not None:
+                return value
+            if (asking := self._asking.get(key)) is None:
+                return await self._ask(key, ask, seconds)
+            await asyncio.wait([asking])
+            if not asking.cancelled():
+                return asking.result()
 
     async def get_or_remember(
         self,
@@ -85,42 +85,63 @@ class ReviewCache(Generic[K, V]):
         Raises:
             KubeError: nobody answers, and there is no answer to remember.
         """
+        if (value := self.fresh(key)) is not None:
+            return value
         last = self._entries.get(key)
         if last is None or self._clock() - last.asked_at > remember_seconds:
             return await self.get(key, ask, seconds=seconds)
         if self._clock() < last.spared_until:
             return last.value
+        # It goes on when nobody waits for it any more: who comes later has the answer then.
+        task = asyncio.create_task(self.get(key, ask, seconds=seconds), name=f"{self._name} review")
+        self._tasks.add(task)
+        task.add_done_callback(self._end)
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
-                return await self.get(key, ask, seconds=seconds)
+                return await asyncio.shield(task)
         except (TimeoutError, KubeError):
             last.spared_until = self._clock() + _GRACE_SECONDS
             return last.value
 
     async def close(self) -> None:
-        """End every question that is on its way."""
-        tasks = list(self._asking.values())
+        """End every question that nobody waits for any more."""
+        tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _end(self, task: asyncio.Task[V]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # Perhaps nobody else looks at it.
+
     async def _ask(self, key: K, ask: Callable[[], Awaitable[V]], seconds: Callable[[V], float] | None) -> V:
+        """Ask, and tell everyone who waits for the same."""
+        asking = self._asking[key] = asyncio.get_running_loop().create_future()
         asked_at = self._clock()
         try:
             value = await ask()
-        except KubeError:
-            # Whatever is wrong, with the service's own credentials perhaps: the question was not answered.
+        except Exception as error:
+            # A refusal takes the place of what was answered before; where it is the API server that fails, or
+            # the service's own credentials, the question was not answered.
+            if not isinstance(error, KubeError):
+                self._entries.pop(key, None)
+            asking.set_exception(error)
+            asking.exception()  # Perhaps nobody waits.
             raise
-        except Exception:
-            # A refusal takes the place of what was answered before.
-            self._entries.pop(key, None)
+        except BaseException:
+            asking.cancel()
             raise
         finally:
             del self._asking[key]
+        self._keep(key, value, asked_at, seconds)
+        asking.set_result(value)
+        return value
+
+    def _keep(self, key: K, value: V, asked_at: float, seconds: Callable[[V], float] | None) -> None:
         lifetime = min(self._seconds, seconds(value)) if seconds else self._seconds
         self._entries.pop(key, None)
         while len(self._entries) >= self._most:
             del self._entries[next(iter(self._entries))]
         # Freshness counts from the question, not the answer: what changed in between is not in it.
         self._entries[key] = _Entry(value, asked_at, asked_at + lifetime)
-        return value

@@ -153,6 +153,8 @@ class _Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport
         self._answer: asyncio.Future[Answer] | None = None
+        self._until = 0.0
+        self._limit: asyncio.TimerHandle | None = None
         self._body: list[bytes] = []
         self._retry_after: str | None = None
         self.reusable = True
@@ -162,16 +164,18 @@ class _Connection(asyncio.Protocol):
         """Send a request; return the answer if it comes by then, by the loop's clock."""
         self._answer = self._loop.create_future()
         self._body, self._retry_after = [], None
-        limit = self._loop.call_at(until, self._fail, TimeoutError())
-        try:
-            self._transport.write(request)
-            return await self._answer
-        finally:
-            limit.cancel()
+        self._until = until
+        # One timer serves many requests: to set and cancel one takes longer than to look when it is due.
+        if self._limit is None:
+            self._limit = self._loop.call_at(until, self._look)
+        self._transport.write(request)
+        return await self._answer
 
     def abort(self) -> None:
         """Close it at once."""
         self.reusable = False
+        if self._limit is not None:
+            self._limit.cancel()
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -188,6 +192,16 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail(ConnectionResetError("the connection ended before the answer did") if exc is None else exc)
+
+    def _look(self) -> None:
+        """Give the request up whose time is over; wait on for one that has come since."""
+        self._limit = None
+        if self._answer is None or self._answer.done():
+            return
+        if self._until <= self._loop.time():
+            self._fail(TimeoutError())
+        else:
+            self._limit = self._loop.call_at(self._until, self._look)
 
     def _fail(self, error: Exception) -> None:
         self.abort()

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
+
+# Most times that are written and read are those of the same few seconds.
+_SECONDS = 1024
 
 
+@lru_cache(_SECONDS)
 def timestamp(seconds: int) -> str:
     """Seconds since the epoch as Kubernetes writes a time, such as ``2026-01-28T00:00:00Z``."""
     return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat() + "Z"
@@ -15,6 +20,7 @@ def micro_timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+@lru_cache(_SECONDS)
 def epoch(text: str) -> int:
     """Seconds since the epoch of an RFC 3339 time.
 

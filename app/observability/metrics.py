@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,6 @@ from app.observability.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    from prometheus_client import Histogram
 
 
 class Metrics:
@@ -76,7 +75,8 @@ class Metrics:
             *("verb", "resource", "status"),
         )
         # Each look-up of a series by the library takes longer than counting.
-        self._kube_calls: dict[tuple[str, str, int], Histogram] = {}
+        self._kube_call = cache(self.kube_seconds.labels)
+        self._issue_step = cache(self.issue_seconds.labels)
         self.kube_reachable = registry.gauge(
             "kubernetes_reachable",
             "1 if the last word of the Kubernetes API to every reflector that decisions are made from was "
@@ -156,14 +156,11 @@ class Metrics:
 
     def observe_issue_step(self, step: str, seconds: float) -> None:
         """Take note of how long one step of issuing took."""
-        self.issue_seconds.labels(step).observe(seconds)
+        self._issue_step(step).observe(seconds)
 
     def observe_kube_call(self, verb: str, resource: str, status: int, seconds: float) -> None:
         """Take note of one call to the Kubernetes API."""
-        key = (verb, resource, status)
-        if (series := self._kube_calls.get(key)) is None:
-            series = self._kube_calls[key] = self.kube_seconds.labels(verb, resource, str(status))
-        series.observe(seconds)
+        self._kube_call(verb, resource, status).observe(seconds)
 
     def observe_reflector(self, resource: str, event: str) -> None:
         """Take note of what a reflector went through."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
 _PREFIX = "maas_"
-_LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 # Types of which the client library tells with a gauge more when each of their series began.
 _DATED = ("counter", "histogram", "summary")
 
@@ -75,7 +75,7 @@ class Registry(CollectorRegistry):
         return Gauge(_PREFIX + name, meaning, labels, registry=self)
 
     def histogram(
-        self, name: str, meaning: str, *labels: str, buckets: tuple[float, ...] = _LATENCY
+        self, name: str, meaning: str, *labels: str, buckets: tuple[float, ...] = LATENCY_BUCKETS
     ) -> Histogram:
         """A histogram of seconds; `buckets` are upper bounds."""
         self._describe(name, "histogram", labels, meaning)

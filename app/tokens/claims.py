@@ -69,11 +69,13 @@ class Claims:
             await self._arrived.wait()
 
     def _is_news(self, user: User) -> bool:
+        tokens = self._inventory.of_owner(user.username)
+        if not tokens:
+            return False
         try:
             groups = set(self._standings.of_user(user).groups)
         except NoMappingError:
             return False
-        tokens = self._inventory.of_owner(user.username)
         return any(set(self._standings.of(token).groups) != groups for token in tokens)
 
     async def _write(self, user: User) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 _LONGEST: Final = 63  # Also a label value, so no longer than one.
@@ -45,6 +46,7 @@ def token_id(username: str, milliseconds: int) -> str:
     return (user[: _LONGEST - len(suffix)].rstrip("-") or "user") + suffix
 
 
+@lru_cache(maxsize=1024)
 def owner_label(username: str) -> str:
     """The label value that selects a user's tokens: the SHA-256 of the name in hex, cut to 40 characters."""
     return hashlib.sha256(username.encode("utf-8", "surrogatepass")).hexdigest()[:40]

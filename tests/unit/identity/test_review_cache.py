@@ -86,17 +86,38 @@ async def test_freshness_counts_from_the_question() -> None:
     assert cache.fresh("k") is None
 
 
-async def test_a_question_on_its_way_is_shared_and_survives_one_who_goes_away() -> None:
+async def test_a_question_on_its_way_is_shared() -> None:
     question = Question()
     cache = cache_of(Clock())
-    first, second = (asyncio.create_task(cache.get("k", question)) for _ in range(2))
+    asking = [asyncio.create_task(cache.get("k", question)) for _ in range(3)]
+    await question.started.wait()
+    asking[1].cancel()
+    question.let.set()
+    assert (await asking[0], await asking[2]) == ("yes", "yes")
+    assert question.asked == 1
+
+
+async def test_a_question_is_asked_again_once_when_whoever_asked_it_goes_away() -> None:
+    question = Question()
+    cache = cache_of(Clock())
+    first, *others = (asyncio.create_task(cache.get("k", question)) for _ in range(4))
     await question.started.wait()
     first.cancel()
-    question.let.set()
-    assert await second == "yes"
-    assert question.asked == 1
     with pytest.raises(asyncio.CancelledError):
         await first
+    question.let.set()
+    assert await asyncio.gather(*others) == ["yes"] * 3
+    assert question.asked == 2
+
+
+async def test_a_refusal_is_shared_too() -> None:
+    question = Question(error=ValueError("no"))
+    cache = cache_of(Clock())
+    asking = [asyncio.create_task(cache.get("k", question)) for _ in range(3)]
+    await question.started.wait()
+    question.let.set()
+    assert [str(each) for each in await asyncio.gather(*asking, return_exceptions=True)] == ["no"] * 3
+    assert question.asked == 1
 
 
 async def test_a_refusal_takes_the_place_of_the_former_answer() -> None:
@@ -166,14 +187,15 @@ async def test_the_cache_holds_no_more_than_it_may() -> None:
     assert [cache.fresh(key) for key in ("a", "b", "c")] == [None, "b", "c"]
 
 
-async def test_closing_ends_what_is_on_its_way() -> None:
-    question = Question()
-    cache = cache_of(Clock())
-    asking = asyncio.create_task(cache.get("k", question))
-    await question.started.wait()
+async def test_closing_ends_what_nobody_waits_for_any_more() -> None:
+    clock, silent = Clock(), Question()
+    cache = cache_of(clock)
+    await cache.get("k", ready())
+    clock.now += 20
+    assert await cache.get_or_remember("k", silent, remember_seconds=60) == "yes"
     await cache.close()
-    with pytest.raises(asyncio.CancelledError):
-        await asking
+    silent.let.set()
+    assert await cache.get("k", ready("again")) == "again"
 
 
 async def test_a_failure_that_nobody_waits_for_any_more_is_not_left_over() -> None:
