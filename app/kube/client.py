@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from app.kube.call_span import traced
 from app.kube.credentials import credentials_of_kubeconfig, credentials_of_pod
-from app.kube.errors import KubeError, KubeUnavailableError
+from app.kube.errors import KubeError, worth_another_try
 from app.kube.forms import WHOLE
 from app.kube.library import ApiClient, Configuration, config
+from app.kube.pipeline import Pipeline
 from app.kube.transport import Transport, objects
 from app.observability import tracing
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from app.kube.credentials import Credentials
     from app.kube.forms import Decode, Form
     from app.kube.resources import Resource
+    from app.kube.transport import Sent
 
 JsonObject = dict[str, Any]
 
@@ -88,6 +90,10 @@ class KubeClient:
         """Create an object, or post to a subresource of the object `name`; never repeated by itself."""
         path = resource.path(namespace=namespace, name=name, subresource=subresource)
         return await self._call("create", "POST", resource, path, body=body, subresource=subresource)
+
+    def pipeline(self) -> Pipeline:
+        """A context in which objects are created, and what is asked of them is sent along."""
+        return Pipeline(self._transport, self._call)
 
     async def review(self, resource: Resource, body: JsonObject) -> JsonObject:
         """Post a review (TokenReview, SubjectAccessReview); it changes nothing, so it is tried twice."""
@@ -231,6 +237,7 @@ class KubeClient:
         read: Decode = WHOLE.read,
         tries: int | None = None,
         subresource: str | None = None,
+        sent: Sent | None = None,
     ) -> JsonObject:
         label = resource.plural if resource else path
         what = f"{label}/{subresource}" if subresource else label
@@ -240,19 +247,22 @@ class KubeClient:
             status = 0
             try:
                 with traced(verb, method, what, attempt):
-                    status, document = await self._transport.exchange(
-                        method,
-                        path,
-                        query=query,
-                        body=body,
-                        content_type=content_type,
-                        accept=accept,
-                        read=read,
-                    )
+                    if sent is not None:
+                        status, document = await self._transport.answered(sent, read)
+                    else:
+                        status, document = await self._transport.exchange(
+                            method,
+                            path,
+                            query=query,
+                            body=body,
+                            content_type=content_type,
+                            accept=accept,
+                            read=read,
+                        )
                     tracing.note({"http.response.status_code": status})
             except KubeError as error:
                 status = error.status
-                if attempt == tries or not _worth_another_try(error):
+                if attempt == tries or not worth_another_try(error):
                     raise
             else:
                 return document
@@ -301,9 +311,3 @@ async def connect(
         what = str(error).partition("/{")[0]
         raise KubeError(f"no usable Kubernetes configuration {where}: {what}") from None
     return KubeClient(transport, observe=observe, random=random)
-
-
-def _worth_another_try(error: KubeError) -> bool:
-    """Whether the same may work at once: not for who was told when to come back, or has waited already."""
-    waited = isinstance(error.__cause__, TimeoutError)
-    return isinstance(error, KubeUnavailableError) and not error.retry_after and not waited

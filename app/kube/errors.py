@@ -119,3 +119,9 @@ def error_for(status: int, document: Any, *, retry_after: str | None = None) -> 
         retry_after=float(retry_after) if retry_after and retry_after.isdigit() else None,
         causes=tuple(cause for cause in causes if isinstance(cause, dict)),
     )
+
+
+def worth_another_try(error: KubeError) -> bool:
+    """Whether the same may work at once: not for who was told when to come back, or has waited already."""
+    waited = isinstance(error.__cause__, TimeoutError)
+    return isinstance(error, KubeUnavailableError) and not error.retry_after and not waited

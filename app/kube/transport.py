@@ -15,23 +15,59 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from app.kube.connections import Answer, Connections
+from app.kube.connections import Connections
 from app.kube.errors import KubeError, KubeUnauthorizedError, KubeUnavailableError, error_for
+from app.kube.forms import WHOLE
+from app.kube.http_connection import Answer
 from app.kube.session import environment_proxy, session_over, tls_of
 from app.observability import tracing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Mapping
 
     from app.kube.credentials import Credentials
     from app.kube.forms import Decode
+    from app.kube.http_connection import HttpConnection
     from app.kube.library import ApiClient
 
 JsonObject = dict[str, Any]
+Sent = asyncio.Future[Answer]
 
+_JSON = "application/json"
 # ValueError: what came is not JSON, or a line of a watch is longer than any object can be.
 _OK, _NOT_OK = 200, 300
 _TRANSPORT_ERRORS = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
+
+
+class Line:
+    """One connection to the API server for a while: what is sent is answered in its order."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        connection: HttpConnection | Exception,
+        headers: Mapping[str, str],
+        until: float,
+    ) -> None:
+        self._connections = connections
+        self._connection = connection
+        self._headers = headers
+        self._until = until
+
+    def send(self, method: str, path: str, body: JsonObject) -> Sent:
+        """Send JSON and wait for nothing; `Transport.answered` reads what comes."""
+        if isinstance(self._connection, Exception):
+            sent: Sent = asyncio.get_running_loop().create_future()
+            sent.set_exception(self._connection)
+            sent.exception()  # Perhaps nobody looks at it.
+            return sent
+        request = self._connections.request(method, path, self._headers, orjson.dumps(body))
+        return self._connection.send(request, self._until)
+
+    def close(self) -> None:
+        """Give the connection back; what is not answered by now never will be."""
+        if not isinstance(self._connection, Exception):
+            self._connections.give_back(self._connection)
 
 
 class Transport:
@@ -88,13 +124,48 @@ class Transport:
         target = f"{path}?{urlencode(query)}" if query else path
         content = None if body is None else orjson.dumps(body)
         try:
-            return await self._exchange(method, target, headers, content, read=read)
+            return await self.answered(self._exchange(method, target, headers, content), read)
         except KubeUnauthorizedError:
             # Nothing was done, so even what must not be repeated may be sent again.
             renewed = headers | await self._headers(accept, renew=True)
             if renewed.get("Authorization") == headers.get("Authorization"):
                 raise
-        return await self._exchange(method, target, renewed, content, read=read)
+        return await self.answered(self._exchange(method, target, renewed, content), read)
+
+    async def line(self) -> Line | None:
+        """A connection for requests that are sent at once; None where there is a proxy.
+
+        Whether it could be made is told by what is sent over it.
+
+        Raises:
+            KubeUnavailableError: the service's own credentials cannot be read.
+        """
+        if self._direct is None:
+            return None
+        headers = await self._headers(WHOLE.accept)
+        headers["Content-Type"] = _JSON
+        until = asyncio.get_running_loop().time() + self._timeout_seconds
+        try:
+            return Line(self._direct, await self._direct.take(until), headers, until)
+        except _TRANSPORT_ERRORS as error:
+            return Line(self._direct, error, headers, until)
+
+    async def answered(self, sent: Awaitable[Answer], read: Decode) -> tuple[int, JsonObject]:
+        """The status and the object that answer a request.
+
+        Raises:
+            KubeError: of the fitting type, also where there was no answer.
+        """
+        try:
+            answer = await sent
+            if not _OK <= answer.status < _NOT_OK:
+                raise _error(answer)
+            document = read(answer.body)
+        except _TRANSPORT_ERRORS as error:
+            raise KubeUnavailableError(f"the Kubernetes API gave no answer: {_name(error)}") from error
+        if not isinstance(document, dict):
+            raise KubeUnavailableError("the Kubernetes API did not answer with an object")
+        return answer.status, document
 
     @asynccontextmanager
     async def stream(
@@ -125,23 +196,11 @@ class Transport:
             yield response
 
     async def _exchange(
-        self, method: str, target: str, headers: dict[str, str], body: bytes | None, *, read: Decode
-    ) -> tuple[int, JsonObject]:
-        try:
-            if self._direct is None or method == "GET":
-                answer = await self._by_library(method, target, headers, body)
-            else:
-                answer = await self._direct.exchange(
-                    method, target, headers, body, seconds=self._timeout_seconds
-                )
-            if not _OK <= answer.status < _NOT_OK:
-                raise _error(answer)
-            document = read(answer.body)
-        except _TRANSPORT_ERRORS as error:
-            raise KubeUnavailableError(f"the Kubernetes API gave no answer: {_name(error)}") from error
-        if not isinstance(document, dict):
-            raise KubeUnavailableError("the Kubernetes API did not answer with an object")
-        return answer.status, document
+        self, method: str, target: str, headers: dict[str, str], body: bytes | None
+    ) -> Answer:
+        if self._direct is None or method == "GET":
+            return await self._by_library(method, target, headers, body)
+        return await self._direct.exchange(method, target, headers, body, seconds=self._timeout_seconds)
 
     async def _by_library(
         self, method: str, target: str, headers: dict[str, str], body: bytes | None

@@ -22,7 +22,7 @@ from app.tokens.record import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from app.kube.client import JsonObject, KubeClient
     from app.tokens.inventory import Inventory
@@ -144,9 +144,7 @@ class Issuer:
             )
         wanted = _Wanted(owner, groups, cluster_groups, tier, name, seconds)
         with self._place(owner, max_tokens) as place:
-            with Timed(lambda taken: self._observe("create", taken)):
-                account = await self._create(place, wanted)
-            return await self._issue(account)
+            return await self._issue(place, wanted)
 
     @contextmanager
     def _place(self, owner: str, max_tokens: int) -> Iterator[_Place]:
@@ -170,23 +168,10 @@ class Issuer:
             if not pending:
                 self._pending.pop(owner, None)
 
-    async def _issue(self, account: JsonObject) -> IssuedToken:
-        try:
-            record = read(account)
-            with Timed(lambda taken: self._observe("token_request", taken)):
-                status = await self._request_token(record)
-            record = await self._with_issued_expiry(record, status["expirationTimestamp"])
-        except BaseException:
-            await self._remove(account)
-            raise
-        self._inventory.put(record)
-        return IssuedToken(status["token"], record)
-
-    async def _create(self, place: _Place, wanted: _Wanted) -> JsonObject:
+    async def _issue(self, place: _Place, wanted: _Wanted) -> IssuedToken:
         now = self._time()
-        milliseconds = int(now * 1000)
         for attempt in range(_NAME_TRIES):
-            place.token_id = token_id(wanted.owner, milliseconds + attempt)
+            place.token_id = token_id(wanted.owner, int(now * 1000) + attempt)
             body = service_account(
                 token_id=place.token_id,
                 namespace=self._namespace,
@@ -198,33 +183,53 @@ class Issuer:
                 expires_at=int(now) + wanted.seconds,
                 issue=self._mark(),
             )
-            try:
-                return await self._client.create(SERVICE_ACCOUNTS, body, namespace=self._namespace)
-            except KubeConflictError as error:
-                if not error.already_exists:
-                    raise
-            except (KubeUnavailableError, asyncio.CancelledError):
-                # Nobody knows whether it was made.
-                self._abandon(body)
-                raise
+            # Where the name is taken the TokenRequest is for somebody else's token: its answer is never read.
+            async with self._client.pipeline() as pipeline:
+                creating = pipeline.create(SERVICE_ACCOUNTS, body, namespace=self._namespace)
+                requesting = pipeline.create(
+                    SERVICE_ACCOUNTS,
+                    self._token_request(wanted.seconds),
+                    namespace=self._namespace,
+                    name=place.token_id,
+                    subresource="token",
+                    repeatable=True,
+                )
+                if (account := await self._created(creating, body)) is not None:
+                    return await self._issued(account, requesting)
         raise KubeUnavailableError("every name for the new ServiceAccount was taken")
 
-    async def _request_token(self, record: MaasToken) -> JsonObject:
-        # What is left of the lifetime: a second that went by since need not be written down afterwards.
-        seconds = max(self._lifetimes.least, record.expires_at - int(self._time()))
-        answer = await self._client.create(
-            SERVICE_ACCOUNTS,
-            {
-                "apiVersion": "authentication.k8s.io/v1",
-                "kind": "TokenRequest",
-                "spec": {"audiences": [self._audience], "expirationSeconds": seconds},
-            },
-            namespace=self._namespace,
-            name=record.id,
-            subresource="token",
-        )
-        status: JsonObject = answer["status"]
-        return status
+    async def _created(self, creating: Awaitable[JsonObject], body: JsonObject) -> JsonObject | None:
+        """The new ServiceAccount; None if its name is taken."""
+        try:
+            with Timed(lambda taken: self._observe("create", taken)):
+                return await creating
+        except KubeConflictError as error:
+            if not error.already_exists:
+                raise
+            return None
+        except (KubeUnavailableError, asyncio.CancelledError):
+            # Nobody knows whether it was made.
+            self._abandon(body)
+            raise
+
+    async def _issued(self, account: JsonObject, requesting: Awaitable[JsonObject]) -> IssuedToken:
+        try:
+            record = read(account)
+            with Timed(lambda taken: self._observe("token_request", taken)):
+                status = (await requesting)["status"]
+            record = await self._with_issued_expiry(record, status["expirationTimestamp"])
+        except BaseException:
+            await self._remove(account)
+            raise
+        self._inventory.put(record)
+        return IssuedToken(status["token"], record)
+
+    def _token_request(self, seconds: int) -> JsonObject:
+        return {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"audiences": [self._audience], "expirationSeconds": seconds},
+        }
 
     async def _with_issued_expiry(self, record: MaasToken, expiration: str) -> MaasToken:
         """The record with the expiry that was issued, which the cluster is told of if it differs.

@@ -12,7 +12,8 @@ import pytest
 import uvicorn
 
 from app.kube import connections as module
-from app.kube.connections import Answer, Connections
+from app.kube.connections import Connections
+from app.kube.http_connection import Answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -189,13 +189,16 @@ async def test_a_caller_who_goes_away_leaves_no_service_account_behind(tmp_path:
     accounts = Accounts()
     accounts.let.clear()
     async with scripted(accounts, tmp_path) as client:
-        issuer = issuer_of(client, Inventory(clock=lambda: NOW))
+        orphans = orphans_of(client)
+        removing = asyncio.create_task(orphans.run())
+        issuer = issuer_of(client, Inventory(clock=lambda: NOW), orphans)
         issuing = asyncio.create_task(issue_with(issuer, max_tokens=1))
         await accounts.requested.wait()
         issuing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await issuing
         await eventually(lambda: accounts.names == {})
+        removing.cancel()
         accounts.let.set()
         # The place is free again.
         await issue_with(issuer, max_tokens=1)
