@@ -56,12 +56,15 @@ class Line:
 
     def send(self, method: str, path: str, body: JsonObject) -> Sent:
         """Send JSON and wait for nothing; `Transport.answered` reads what comes."""
-        if isinstance(self._connection, Exception):
+        try:
+            if isinstance(self._connection, Exception):
+                raise self._connection
+            request = self._connections.request(method, path, self._headers, orjson.dumps(body))
+        except _TRANSPORT_ERRORS as error:
             sent: Sent = asyncio.get_running_loop().create_future()
-            sent.set_exception(self._connection)
+            sent.set_exception(error)
             sent.exception()  # Perhaps nobody looks at it.
             return sent
-        request = self._connections.request(method, path, self._headers, orjson.dumps(body))
         return self._connection.send(request, self._until)
 
     def close(self) -> None:

@@ -191,6 +191,14 @@ async def test_credentials_that_are_refused_are_read_again_and_both_sent_by_them
         assert await ask_both(client) == (ACCOUNT, TOKEN)
 
 
+async def test_credentials_that_cannot_be_sent_are_told_as_any_failure(tmp_path: Path) -> None:
+    async with serving(echoing()) as server, client_of(server, tmp_path) as client:
+        (tmp_path / "token").write_text("sha256~half\r\nX-Remote-User: admin")
+        with pytest.raises(KubeUnavailableError):
+            await ask_both(client)
+        assert server.requests == []
+
+
 async def test_silence_is_waited_for_once(tmp_path: Path) -> None:
     async def behave(_server: Server, request: Request, writer: asyncio.StreamWriter) -> None:
         if not is_token(request):
