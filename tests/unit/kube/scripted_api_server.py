@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from app.kube.client import CallObserver
+
 
 class Answering(Protocol):
     """Whatever answers requests."""
@@ -99,26 +101,43 @@ async def scripted(server: Answering, directory: Path, *, connections: int = 10)
     methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
     app = Starlette(routes=[Route("/{path:path}", server.answer, methods=methods)])
     listener = bind("scripted", "127.0.0.1", 0)
+    async with (
+        serving((app, listener), shutdown_seconds=0.1),
+        client_of(listener.port, directory, connections=connections) as client,
+    ):
+        yield client
+
+
+@asynccontextmanager
+async def client_of(
+    port: int,
+    directory: Path,
+    *,
+    user: dict[str, str] | None = None,
+    connections: int = 10,
+    seconds: float = 2,
+    observe: CallObserver = lambda *_: None,
+) -> AsyncIterator[KubeClient]:
+    """A client for a server on this machine; `user` is how a kubeconfig says who it is."""
     kubeconfig = directory / "kubeconfig"
     kubeconfig.write_text(
         yaml.safe_dump(
             {
-                "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{listener.port}"}}],
-                "users": [{"name": "u", "user": {"token": "sha256~service"}}],
+                "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
+                "users": [{"name": "u", "user": user or {"token": "sha256~service"}}],
                 "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
                 "current-context": "x",
             }
         )
     )
-    async with serving((app, listener), shutdown_seconds=0.1):
-        client = await connect(
-            str(kubeconfig),
-            timeout_seconds=2,
-            connections=connections,
-            observe=lambda *_: None,
-            random=random.Random(1),  # noqa: S311  # spreads retries
-        )
-        try:
-            yield client
-        finally:
-            await client.close()
+    client = await connect(
+        str(kubeconfig),
+        timeout_seconds=seconds,
+        connections=connections,
+        observe=observe,
+        random=random.Random(1),  # noqa: S311  # spreads retries
+    )
+    try:
+        yield client
+    finally:
+        await client.close()

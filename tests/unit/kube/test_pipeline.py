@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import orjson
 import pytest
-import yaml
 
-from app.kube.client import connect
 from app.kube.errors import KubeConflictError, KubeNotFoundError, KubeUnavailableError
 from app.kube.resources import SERVICE_ACCOUNTS
+from tests.unit.kube import scripted_api_server
 from tests.unit.kube.test_connections import serving, until
 
 if TYPE_CHECKING:
@@ -53,29 +51,16 @@ def echoing(**statuses: int) -> Behaviour:
 async def client_of(
     server: Server, directory: Path, seen: Seen | None = None, *, port: int = 0, seconds: float = 5
 ) -> AsyncIterator[KubeClient]:
-    kubeconfig = directory / "kubeconfig"
     (directory / "token").write_text("sha256~service")
-    kubeconfig.write_text(
-        yaml.safe_dump(
-            {
-                "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{port or server.port}"}}],
-                "users": [{"name": "u", "user": {"tokenFile": str(directory / "token")}}],
-                "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-                "current-context": "x",
-            }
-        )
-    )
-    client = await connect(
-        str(kubeconfig),
-        timeout_seconds=seconds,
+    async with scripted_api_server.client_of(
+        port or server.port,
+        directory,
+        user={"tokenFile": str(directory / "token")},
         connections=4,
+        seconds=seconds,
         observe=lambda *call: None if seen is None else seen.append(call),
-        random=random.Random(1),  # noqa: S311  # spreads retries
-    )
-    try:
+    ) as client:
         yield client
-    finally:
-        await client.close()
 
 
 def both(
