@@ -20,7 +20,7 @@ from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import (
     NonRecordingSpan,
@@ -37,8 +37,9 @@ from app.observability.tracing import TracingError
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.trace import Span as SdkSpan
     from opentelemetry.trace import Tracer as SdkTracer
 
@@ -122,7 +123,7 @@ class OtlpTracer:
         session = requests.Session()
         # What the environment says of certificates (REQUESTS_CA_BUNDLE) would go before the file.
         session.trust_env = settings.ca_file is None
-        exporter = OTLPSpanExporter(
+        self._exporter = _Exporter(
             endpoint=f"{settings.endpoint}/v1/traces",
             certificate_file=_readable(settings.ca_file),
             headers=read_headers(settings.headers_file),
@@ -130,7 +131,7 @@ class OtlpTracer:
             session=session,
         )
         self._processor = BatchSpanProcessor(
-            exporter,
+            self._exporter,
             max_queue_size=settings.queue_spans,
             schedule_delay_millis=_SEND_SECONDS * 1000,
             max_export_batch_size=_BATCH_SPANS,
@@ -188,8 +189,23 @@ class OtlpTracer:
                 "the last spans were not sent within %g seconds, and are lost", self._settings.flush_seconds
             )
         finally:
+            self._exporter.shutdown()
             _SDK.removeHandler(self._complaints)
             _SDK.propagate = not any(isinstance(handler, _Complaints) for handler in _SDK.handlers)
+
+
+class _Exporter(OTLPSpanExporter):
+    """One that can be ended while it sends and waits to try again, which the SDK's processor does not do."""
+
+    _ended = False
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        return SpanExportResult.FAILURE if self._ended else super().export(spans)
+
+    def shutdown(self) -> None:
+        if not self._ended:
+            self._ended = True
+            super().shutdown()  # type: ignore[no-untyped-call]
 
 
 class _Complaints(logging.Handler):

@@ -8,6 +8,7 @@ import random
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -42,6 +43,11 @@ def record(tracer: Tracer, count: int = 1) -> None:
         span = tracer.begin("work", None, {})
         assert span is not None
         span.end()
+
+
+def exporting() -> list[threading.Thread]:
+    """The threads of the SDK that send, or wait to try it again."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("OtelBatch")]
 
 
 @pytest.fixture
@@ -236,6 +242,7 @@ async def test_the_end_does_not_wait_for_a_collector_that_is_away(nobody: str) -
     started = time.perf_counter()
     await made.close()
     assert time.perf_counter() - started < 1.5
+    await eventually(lambda: not exporting(), seconds=1)
 
 
 async def test_a_collector_that_comes_back_gets_what_waits(traces: Collector) -> None:
