@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from app.api import schemas
 from app.api.dependencies import CALLER_TOKEN, Caller, Parts, Reader, get_caller, get_service
+from app.api.meanwhile import Meanwhile
 from app.api.paging import CURSOR_PATTERN, page, start
 from app.api.problems import BadRequestError, NoTierError
 from app.api.responses import problems
@@ -73,8 +74,9 @@ async def issue(request: Request) -> Response:
     """Exchange your cluster token for a MaaS token, which calls models. It is shown once: keep it."""
     # What everybody waits for: FastAPI's way of calling dependencies would be a sixth of its cost.
     service = await get_service(request)
-    caller = await get_caller(request, service)
-    wanted = await read_issue_request(request)
+    async with Meanwhile(read_issue_request(request), name="issue request") as reading:
+        caller = await get_caller(request, service)
+        wanted = await reading
     service.decisions.check()  # How many tokens the caller holds is a decision too.
     standing = service.standings.of_user(caller)
     tier = standing.tier
@@ -92,7 +94,7 @@ async def issue(request: Request) -> Response:
     )
     record = issued.record
     expires_at = timestamp(record.expires_at)
-    service.metrics.tokens_issued.labels(tier.name).inc()
+    service.metrics.observe_issued(tier.name)
     audit.granted(
         caller.username, token_id=record.id, token=issued.jwt, tier=tier.name, expires_at=expires_at
     )

@@ -6,6 +6,7 @@ sent together saves the way there and back between the two.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from app.kube.errors import (
@@ -40,7 +41,7 @@ class Call(Protocol):
 
 
 class Pipeline:
-    """A context: what is created within is sent at once, before anything of it is answered.
+    """A context: what is created within is sent before anything of it is answered.
 
     Where there is a proxy, each is sent when it is awaited. If the context ends before all is answered, it is
     not known what became of the rest.
@@ -94,6 +95,13 @@ class Pipeline:
         call = self._answer(sent, resource, path, body, subresource, repeatable=repeatable)
         self._calls.append(call)
         return call
+
+    async def sent(self) -> None:
+        """Have on its way what was created so far; the server begins with it while more is made.
+
+        Connections are written to when everything that is ready in the loop has run.
+        """
+        await asyncio.sleep(0)
 
     async def _answer(
         self,

@@ -198,12 +198,12 @@ class Transport:
                 raise _error(await _answer(response))
             yield response
 
-    async def _exchange(
+    def _exchange(
         self, method: str, target: str, headers: dict[str, str], body: bytes | None
-    ) -> Answer:
+    ) -> Awaitable[Answer]:
         if self._direct is None or method == "GET":
-            return await self._by_library(method, target, headers, body)
-        return await self._direct.exchange(method, target, headers, body, seconds=self._timeout_seconds)
+            return self._by_library(method, target, headers, body)
+        return self._direct.exchange(method, target, headers, body, seconds=self._timeout_seconds)
 
     async def _by_library(
         self, method: str, target: str, headers: dict[str, str], body: bytes | None

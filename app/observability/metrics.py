@@ -77,6 +77,7 @@ class Metrics:
         # Each look-up of a series by the library takes longer than counting.
         self._kube_call = cache(self.kube_seconds.labels)
         self._issue_step = cache(self.issue_seconds.labels)
+        self._issued = cache(self.tokens_issued.labels)
         self.kube_reachable = registry.gauge(
             "kubernetes_reachable",
             "1 if the last word of the Kubernetes API to every reflector that decisions are made from was "
@@ -157,6 +158,10 @@ class Metrics:
     def observe_issue_step(self, step: str, seconds: float) -> None:
         """Take note of how long one step of issuing took."""
         self._issue_step(step).observe(seconds)
+
+    def observe_issued(self, tier: str) -> None:
+        """Take note that a token of this tier was issued."""
+        self._issued(tier).inc()
 
     def observe_kube_call(self, verb: str, resource: str, status: int, seconds: float) -> None:
         """Take note of one call to the Kubernetes API."""

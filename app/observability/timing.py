@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, ParamSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+P = ParamSpec("P")
 
 
 class Timed:
@@ -28,3 +32,15 @@ class Timed:
     def __exit__(self, *_: object) -> None:
         """Tell."""
         self._observe(time.monotonic() - self._started)
+
+
+def soon(observe: Callable[P, object]) -> Callable[P, None]:
+    """What has `observe` told as soon as the loop has a moment: nobody waits for it.
+
+    To be called in a running loop.
+    """
+
+    def tell(*args: P.args, **kwargs: P.kwargs) -> None:
+        asyncio.get_running_loop().call_soon(partial(observe, *args, **kwargs))
+
+    return tell

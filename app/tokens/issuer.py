@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,9 +21,10 @@ from app.tokens.record import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
     from app.kube.client import JsonObject, KubeClient
+    from app.kube.pipeline import Pipeline
     from app.tokens.inventory import Inventory
     from app.tokens.orphans import Orphans
 
@@ -143,30 +143,32 @@ class Issuer:
                 f"({_readable(self._lifetimes.most)})."
             )
         wanted = _Wanted(owner, groups, cluster_groups, tier, name, seconds)
-        with self._place(owner, max_tokens) as place:
+        place = self._take_place(owner, max_tokens)
+        try:
             return await self._issue(place, wanted)
+        finally:
+            self._leave_place(owner, place)
 
-    @contextmanager
-    def _place(self, owner: str, max_tokens: int) -> Iterator[_Place]:
+    def _take_place(self, owner: str, max_tokens: int) -> _Place:
         """Take one of the owner's places before the cluster is asked, so that many requests at once count."""
         now = self._time()
-        pending = self._pending.setdefault(owner, [])
-        try:
-            # The watch may show a ServiceAccount before the request that creates it is answered.
-            taken = {place.token_id for place in pending}
-            live = sum(
-                token.expires_at > now and token.id not in taken for token in self._inventory.of_owner(owner)
-            )
-            if live + len(pending) >= max_tokens:
-                raise TokenLimitReachedError(max_tokens)
-            pending.append(place := _Place())
-            try:
-                yield place
-            finally:
-                pending.remove(place)
-        finally:
-            if not pending:
-                self._pending.pop(owner, None)
+        pending = self._pending.get(owner, ())
+        # The watch may show a ServiceAccount before the request that creates it is answered.
+        taken = {place.token_id for place in pending}
+        live = sum(
+            token.expires_at > now and token.id not in taken for token in self._inventory.of_owner(owner)
+        )
+        if live + len(pending) >= max_tokens:
+            raise TokenLimitReachedError(max_tokens)
+        place = _Place()
+        self._pending.setdefault(owner, []).append(place)
+        return place
+
+    def _leave_place(self, owner: str, place: _Place) -> None:
+        pending = self._pending[owner]
+        pending.remove(place)
+        if not pending:
+            del self._pending[owner]
 
     async def _issue(self, place: _Place, wanted: _Wanted) -> IssuedToken:
         now = self._time()
@@ -183,26 +185,30 @@ class Issuer:
                 expires_at=int(now) + wanted.seconds,
                 issue=self._mark(),
             )
-            # Where the name is taken the TokenRequest is for somebody else's token: its answer is never read.
             async with self._client.pipeline() as pipeline:
-                creating = pipeline.create(SERVICE_ACCOUNTS, body, namespace=self._namespace)
-                requesting = pipeline.create(
-                    SERVICE_ACCOUNTS,
-                    self._token_request(wanted.seconds),
-                    namespace=self._namespace,
-                    name=place.token_id,
-                    subresource="token",
-                    repeatable=True,
-                )
-                if (account := await self._created(creating, body)) is not None:
+                if (made := await self._create(pipeline, body, wanted.seconds)) is not None:
+                    account, requesting = made
                     return await self._issued(account, requesting)
         raise KubeUnavailableError("every name for the new ServiceAccount was taken")
 
-    async def _created(self, creating: Awaitable[JsonObject], body: JsonObject) -> JsonObject | None:
-        """The new ServiceAccount; None if its name is taken."""
+    async def _create(
+        self, pipeline: Pipeline, body: JsonObject, seconds: int
+    ) -> tuple[JsonObject, Awaitable[JsonObject]] | None:
+        """The new ServiceAccount, and the TokenRequest sent along with it; None if its name is taken."""
         try:
             with Timed(lambda taken: self._observe("create", taken)):
-                return await creating
+                creating = pipeline.create(SERVICE_ACCOUNTS, body, namespace=self._namespace)
+                await pipeline.sent()
+                # Where the name is taken this is for somebody else's token: its answer is never read.
+                requesting = pipeline.create(
+                    SERVICE_ACCOUNTS,
+                    self._token_request(seconds),
+                    namespace=self._namespace,
+                    name=body["metadata"]["name"],
+                    subresource="token",
+                    repeatable=True,
+                )
+                return await creating, requesting
         except KubeConflictError as error:
             if not error.already_exists:
                 raise

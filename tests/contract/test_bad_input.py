@@ -55,6 +55,14 @@ async def test_a_bad_body_is_a_problem_document_and_issues_nothing(
     assert await maas.workspace.service_accounts() == []
 
 
+@pytest.mark.parametrize("body", [b"{", b'{"name": 7}', b'{"name": "%s"}' % (b"x" * 70_000)])
+async def test_whoever_is_unknown_is_told_nothing_of_the_body(maas: Replica, body: bytes) -> None:
+    stranger = {"Authorization": "Bearer sha256~nobody-knows-this"}
+    response = await maas.public.post("/maas-api/token", content=body, headers=stranger)
+    assert response.status_code == 401
+    assert response.json()["code"] == "invalid_token"
+
+
 @pytest.mark.parametrize("body", [b"", b"  ", b"{}", b'{"name": null}', b'{"expiration": null}'])
 async def test_what_is_left_out_has_a_default(maas: Replica, body: bytes) -> None:
     alice = await maas.caller("alice")

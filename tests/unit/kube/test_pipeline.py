@@ -79,6 +79,28 @@ async def ask_both(client: KubeClient) -> tuple[dict[str, Any], dict[str, Any]]:
         return await creating, await requesting
 
 
+async def test_the_server_begins_before_more_is_made(tmp_path: Path) -> None:
+    begun = asyncio.Event()
+
+    async def behave(server: Server, request: Request, writer: asyncio.StreamWriter) -> None:
+        begun.set()
+        await echoing()(server, request, writer)
+
+    async with (
+        serving(behave) as server,
+        client_of(server, tmp_path) as client,
+        client.pipeline() as pipeline,
+    ):
+        creating = pipeline.create(SERVICE_ACCOUNTS, ACCOUNT, namespace="maas")
+        await pipeline.sent()
+        async with asyncio.timeout(5):
+            await begun.wait()
+        requesting = pipeline.create(
+            SERVICE_ACCOUNTS, TOKEN, namespace="maas", name="a", subresource="token", repeatable=True
+        )
+        assert (await creating, await requesting) == (ACCOUNT, TOKEN)
+
+
 async def test_both_are_sent_before_one_is_answered_and_the_connection_is_used_again(tmp_path: Path) -> None:
     async def behave(server: Server, request: Request, writer: asyncio.StreamWriter) -> None:
         # The first is answered only when the second is here.
