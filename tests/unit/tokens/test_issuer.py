@@ -21,6 +21,7 @@ from tests.unit.kube.scripted_api_server import json, scripted
 from tests.workspace import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from starlette.requests import Request
@@ -93,7 +94,13 @@ def orphans_of(client: KubeClient) -> Orphans:
     return Orphans(client, namespace="maas", backoff=backoff, clock=time.monotonic)
 
 
-def issuer_of(client: KubeClient, inventory: Inventory, orphans: Orphans | None = None) -> Issuer:
+def issuer_of(
+    client: KubeClient,
+    inventory: Inventory,
+    orphans: Orphans | None = None,
+    *,
+    time: Callable[[], float] = lambda: NOW,
+) -> Issuer:
     return Issuer(
         client,
         inventory,
@@ -101,7 +108,7 @@ def issuer_of(client: KubeClient, inventory: Inventory, orphans: Orphans | None 
         namespace="maas",
         audience="gateway",
         lifetimes=Lifetimes(86_400, 600, 2_592_000),
-        time=lambda: NOW,
+        time=time,
         mark=lambda: secrets.token_hex(8),
         observe=lambda _step, _seconds: None,
     )
@@ -141,6 +148,46 @@ async def test_a_lifetime_that_was_shortened_is_told_as_it_is(tmp_path: Path) ->
     assert patch["metadata"]["annotations"] == {"maas.opendatahub.io/expires-at": "2026-11-18T08:00:00Z"}
     assert patch["metadata"]["uid"] == issued.record.uid
     assert issued.record.resource_version == 8
+
+
+async def test_of_a_busy_api_server_the_second_is_expected_in_which_it_issues(tmp_path: Path) -> None:
+    class Busy(Accounts):
+        now = NOW
+
+        async def answer(self, request: Request) -> Response:
+            if request.method == "POST":
+                self.now += 0.1
+                self.expires = timestamp(int(self.now) + 86_400)
+            return await super().answer(request)
+
+    accounts, corrected = Busy(), []
+    async with scripted(accounts, tmp_path) as client:
+        issuer = issuer_of(client, Inventory(clock=lambda: NOW), time=lambda: accounts.now)
+        for number in range(30):
+            accounts.now = int(NOW) + number + 0.9  # The next second begins while it is issued.
+            issued = await issue_with(issuer, max_tokens=100)
+            assert timestamp(issued.record.expires_at) == accounts.expires
+            corrected.append(len(accounts.patches))
+    assert corrected[0] == 1
+    assert corrected[15] == corrected[-1]
+
+
+async def test_a_clock_that_is_set_misleads_nobody(tmp_path: Path) -> None:
+    class Leaping(Accounts):
+        now = NOW
+
+        async def answer(self, request: Request) -> Response:
+            if request.url.path.endswith("/token"):
+                self.now += 3600
+            return await super().answer(request)
+
+    accounts = Leaping()
+    async with scripted(accounts, tmp_path) as client:
+        issuer = issuer_of(client, Inventory(clock=lambda: NOW), time=lambda: accounts.now)
+        for _ in range(5):
+            accounts.expires = timestamp(int(accounts.now) + 86_400)
+            await issue_with(issuer, max_tokens=100)
+    assert accounts.patches == []
 
 
 async def test_a_taken_name_is_tried_again_one_later(tmp_path: Path) -> None:
