@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from app.kube.backoff import Backoff
-from app.kube.client import connect
+from app.kube.connect import connect
 from app.kube.errors import KubeError
 from app.kube.eternal import eternally
 from app.measuring import measure

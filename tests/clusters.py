@@ -12,7 +12,7 @@ from app.embedded.kubeconfig import write_kubeconfig
 from app.embedded.kubernetes import Cluster, User, create_app
 from app.embedded.kubernetes.resources import DEFAULT, Catalogue
 from app.embedded.kubernetes.resources import Resource as Served
-from app.kube.client import KubeClient, connect
+from app.kube.connect import connect
 from app.serving import Listener, bind, serving
 from tests.loopback import free_port
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+    from app.kube.client import KubeClient
     from tests.control_plane import ControlPlane
 
 ADMIN_TOKEN = "sha256~cluster-admin"

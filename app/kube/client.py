@@ -1,8 +1,7 @@
 """A thin, fast client for the Kubernetes API.
 
-kubernetes-asyncio reads the configuration (in-cluster or kubeconfig), keeps credentials fresh and makes
-the TLS connections; requests and answers are plain JSON, because building its generated models costs more
-than the calls themselves.
+Requests and answers are plain JSON: building kubernetes-asyncio's generated models costs more than the calls
+themselves.
 """
 
 from __future__ import annotations
@@ -13,22 +12,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from app.kube.call_span import traced
-from app.kube.credentials import credentials_of_kubeconfig, credentials_of_pod
 from app.kube.errors import KubeError, worth_another_try
 from app.kube.forms import WHOLE
-from app.kube.library import ApiClient, Configuration, config
 from app.kube.pipeline import Pipeline
-from app.kube.transport import Transport, objects
+from app.kube.transport import objects
 from app.observability import tracing
 
 if TYPE_CHECKING:
     import random
     from collections.abc import AsyncIterator, Mapping
 
-    from app.kube.credentials import Credentials
     from app.kube.forms import Decode, Form
     from app.kube.resources import Resource
-    from app.kube.transport import Sent
+    from app.kube.transport import Sent, Transport
 
 JsonObject = dict[str, Any]
 
@@ -270,44 +266,3 @@ class KubeClient:
                 self._observe(verb, label, status, time.monotonic() - started)
             await asyncio.sleep(_RETRY_SECONDS * (1 + self._random.random()))
         raise AssertionError("unreachable")
-
-
-async def connect(
-    kubeconfig: str | None,
-    *,
-    timeout_seconds: float,
-    connections: int,
-    observe: CallObserver,
-    random: random.Random,
-) -> KubeClient:
-    """A client for the cluster of `kubeconfig`, or without one for the cluster this pod runs in.
-
-    Raises:
-        KubeError: no usable configuration was found; the message says what was looked for.
-    """
-    configuration = Configuration()
-    credentials: Credentials | None
-    try:
-        if kubeconfig:
-            loader = await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
-            credentials = credentials_of_kubeconfig(loader)
-        else:
-            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-            credentials = credentials_of_pod()
-        configuration.connection_pool_maxsize = connections
-        transport = Transport(
-            ApiClient(configuration),
-            credentials=credentials,
-            timeout_seconds=timeout_seconds,
-            connections=connections,
-        )
-    except Exception as error:  # noqa: BLE001  # the library lets through whatever a malformed file makes of it
-        where = (
-            f"in kubeconfig {kubeconfig}"
-            if kubeconfig
-            else "for a pod (in-cluster); set KUBECONFIG elsewhere"
-        )
-        # It quotes whole users, tokens and all, after the file's path.
-        what = str(error).partition("/{")[0]
-        raise KubeError(f"no usable Kubernetes configuration {where}: {what}") from None
-    return KubeClient(transport, observe=observe, random=random)

@@ -15,7 +15,7 @@ import jwt
 import pytest
 
 from app.embedded.kubernetes import User
-from app.kube.client import connect
+from app.kube.connect import connect
 from app.kube.errors import KubeError
 from app.kube.resources import CONFIG_MAPS, Resource
 from tests.control_plane import ControlPlane, ControlPlaneError

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app.kube.client import KubeClient, connect
+from app.kube.connect import connect
 from app.kube.errors import KubeNotFoundError
 from app.kube.leader import LeaderElection
 from app.kube.resources import LEASES
@@ -21,6 +21,7 @@ from tests.workspace import eventually
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from app.kube.client import KubeClient
     from tests.clusters import TestCluster
     from tests.workspace import Workspace
 

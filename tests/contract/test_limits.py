@@ -14,7 +14,7 @@ import pytest
 import yaml
 from prometheus_client import generate_latest
 
-from app.kube.client import connect
+from app.kube.connect import connect
 from app.kube.errors import KubeConflictError, KubeError, KubeNotFoundError
 from app.kube.resources import CONFIG_MAPS, EVENTS
 from app.limits.envoy_gateway import TrafficLimits

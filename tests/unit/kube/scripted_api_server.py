@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from app.kube.client import KubeClient, connect
+from app.kube.connect import connect
 from app.serving import bind, serving
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from app.kube.client import CallObserver
+    from app.kube.client import CallObserver, KubeClient
 
 
 class Answering(Protocol):

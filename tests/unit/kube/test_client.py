@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.kube.client import KubeClient, connect
+from app.kube.connect import connect
 from app.kube.errors import (
     FieldConflict,
     KubeConflictError,
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from starlette.requests import Request
+
+    from app.kube.client import KubeClient
 
 
 class Answers:

@@ -7,7 +7,8 @@ import sys
 
 PROGRAM = """
 import sys
-import app.kube.client
+import app.kube.connect
+assert "kubernetes_asyncio.client" in sys.modules
 print(*(name for name, module in sys.modules.items()
         if name.startswith("kubernetes_asyncio.client.models") and getattr(module, "__file__", None)))
 """
