@@ -81,6 +81,12 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        # uvicorn knows nothing of those who were shaking hands when it closed all others, and serves them on.
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
 
 @asynccontextmanager
 async def serving(

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
+import ssl
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+import trustme
 
 from app.serving import PortTakenError, bind, serving, until_stopped
+from tests.workspace import eventually
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from starlette.types import Receive, Scope, Send
 
 
@@ -40,6 +46,49 @@ async def test_ipv6_works_too() -> None:
     listener = bind("x", "::1", 0)
     async with serving((slow, listener), shutdown_seconds=1), httpx.AsyncClient() as client:
         assert (await client.get(f"http://[::1]:{listener.port}/")).status_code == 204
+
+
+async def refused(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionError:
+        return True
+    await closed(writer)
+    return False
+
+
+async def closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+async def test_whoever_shakes_hands_while_the_server_stops_is_not_served_afterwards(tmp_path: Path) -> None:
+    authority, chain, key = trustme.CA(), tmp_path / "chain.pem", tmp_path / "key.pem"
+    issued = authority.issue_cert("localhost")
+    issued.cert_chain_pems[0].write_to_path(chain)
+    issued.private_key_pem.write_to_path(key)
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    listener = bind("x", "127.0.0.1", 0)
+    async with asyncio.timeout(20):
+        server = serving((slow, listener), shutdown_seconds=0.5, certificate=(chain, key))
+        await server.__aenter__()
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        async with httpx.AsyncClient(verify=context) as client:
+            # Connections are accepted in their order, so the one before is too.
+            assert (await client.get(f"https://localhost:{listener.port}/")).status_code == 204
+        stopping = asyncio.create_task(server.__aexit__(None, None, None))
+        await eventually(lambda: refused(listener.port))
+        await writer.start_tls(context, server_hostname="localhost")
+        await stopping
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        try:
+            answer = await reader.read()
+        except ConnectionError:
+            answer = b""
+        assert answer == b""
+        await closed(writer)
 
 
 async def test_a_request_in_flight_finishes_when_the_server_stops() -> None:
