@@ -14,6 +14,7 @@ import pytest
 import trustme
 
 from app.serving import PortTakenError, bind, serving, until_stopped
+from tests.certificate_files import issued_files
 from tests.workspace import eventually
 
 if TYPE_CHECKING:
@@ -64,15 +65,13 @@ async def closed(writer: asyncio.StreamWriter) -> None:
 
 
 async def test_whoever_shakes_hands_while_the_server_stops_is_not_served_afterwards(tmp_path: Path) -> None:
-    authority, chain, key = trustme.CA(), tmp_path / "chain.pem", tmp_path / "key.pem"
-    issued = authority.issue_cert("localhost")
-    issued.cert_chain_pems[0].write_to_path(chain)
-    issued.private_key_pem.write_to_path(key)
+    authority = trustme.CA()
+    certificate = issued_files(authority, "localhost", tmp_path)
     context = ssl.create_default_context()
     authority.configure_trust(context)
     listener = bind("x", "127.0.0.1", 0)
     async with asyncio.timeout(20):
-        server = serving((slow, listener), shutdown_seconds=0.5, certificate=(chain, key))
+        server = serving((slow, listener), shutdown_seconds=0.5, certificate=certificate)
         await server.__aenter__()
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
         async with httpx.AsyncClient(verify=context) as client:

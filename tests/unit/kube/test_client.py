@@ -38,6 +38,7 @@ from app.kube.token_file import TokenFile
 from app.observability.tracing import current, open_tracer
 from app.serving import bind, serving
 from app.settings import TracingSettings
+from tests.certificate_files import issued_files
 from tests.loopback import free_port
 from tests.otlp import collector
 from tests.unit.kube.scripted_api_server import Answering, json, scripted
@@ -354,12 +355,9 @@ async def test_the_server_name_of_a_kubeconfig_is_the_one_that_the_certificate_m
     tmp_path: Path,
 ) -> None:
     authority = trustme.CA()
-    issued = authority.issue_cert("kubernetes.example.com")
-    ca, chain, key = tmp_path / "ca", tmp_path / "chain", tmp_path / "key"
+    certificate, ca = issued_files(authority, "kubernetes.example.com", tmp_path), tmp_path / "ca"
     authority.cert_pem.write_to_path(str(ca))
-    issued.cert_chain_pems[0].write_to_path(str(chain))
-    issued.private_key_pem.write_to_path(str(key))
-    async with listening(Answers(json({"kind": "ConfigMap"})), (chain, key)) as port:
+    async with listening(Answers(json({"kind": "ConfigMap"})), certificate) as port:
         cluster = {"server": f"https://127.0.0.1:{port}", "certificate-authority": str(ca)}
         async with connected(kubeconfig_of(tmp_path, cluster=cluster, user={"token": "t"})) as client:
             with pytest.raises(KubeUnavailableError, match="Certificate"):

@@ -19,6 +19,7 @@ import trustme
 from app.observability.tracing import Tracer, TracingError, calling, current, open_tracer
 from app.serving import bind, serving
 from app.settings import TracingSettings
+from tests.certificate_files import issued_files
 from tests.otlp import Collector, collector
 from tests.workspace import eventually
 
@@ -185,14 +186,11 @@ async def test_a_file_that_is_missing_is_named(nobody: str, setting: str) -> Non
 @pytest.mark.parametrize("trusted", [True, False])
 async def test_a_collector_with_a_certificate_is_trusted_by_the_ca(tmp_path: Path, *, trusted: bool) -> None:
     authority = trustme.CA()
-    certificate = authority.issue_cert("localhost")
-    chain, key, ca = (tmp_path / name for name in ("chain.pem", "key.pem", "ca.pem"))
-    certificate.cert_chain_pems[0].write_to_path(chain)
-    certificate.private_key_pem.write_to_path(key)
+    certificate, ca = issued_files(authority, "localhost", tmp_path), tmp_path / "ca.pem"
     (authority if trusted else trustme.CA()).cert_pem.write_to_path(ca)
     running, listener = Collector(), bind("collector", "127.0.0.1", 0)
     running.speaks.set()
-    async with serving((running, listener), shutdown_seconds=1, certificate=(chain, key)):
+    async with serving((running, listener), shutdown_seconds=1, certificate=certificate):
         made = tracer(
             f"https://localhost:{listener.port}", ca_file=str(ca), export_seconds=1, flush_seconds=5
         )
