@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 import socket
 import time
 from dataclasses import dataclass
@@ -187,7 +187,7 @@ def build(
     usage = settings.usage
     models = tuple(reflector(kind, catalogue.shelf(kind)) for kind in KINDS)
     # Also of two processes on one host, and of one that was killed and started again.
-    identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
+    identity = f"{socket.gethostname()}_{os.urandom(4).hex()}"
 
     def config_map() -> dict[str, str]:
         return {
@@ -254,7 +254,7 @@ def build(
             audience=tokens.audience,
             lifetimes=Lifetimes(tokens.default_seconds, tokens.min_seconds, tokens.max_seconds),
             time=now,
-            mark=lambda: secrets.token_hex(8),
+            mark=lambda: os.urandom(8).hex(),
             observe=soon(metrics.observe_issue_step),
         ),
         revoker=Revoker(client, inventory, namespace=namespace, clock=clock),

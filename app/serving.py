@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
     from pathlib import Path
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -111,6 +111,7 @@ async def serving(
         config = uvicorn.Config(
             _closing(app, stopping) if stopping else app,
             loop="none",
+            interface="asgi3",
             http="httptools",
             lifespan="off",
             log_config=None,
@@ -140,8 +141,8 @@ async def serving(
 
 
 def _closing(app: ASGIApp, stopping: asyncio.Event) -> ASGIApp:
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        await app(scope, receive, _and_close(send) if stopping.is_set() else send)
+    def answer(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return app(scope, receive, _and_close(send) if stopping.is_set() else send)
 
     return answer
 

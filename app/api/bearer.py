@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 from app.identity.errors import ConflictingTokensError, MissingTokenError
 
 if TYPE_CHECKING:
-    from starlette.datastructures import Headers
+    from collections.abc import Iterable
+
+    # As ASGI has them: names in lower case.
+    Headers = Iterable[tuple[bytes, bytes]]
 
 
 def caller_token(headers: Headers) -> str:
@@ -20,8 +23,12 @@ def caller_token(headers: Headers) -> str:
         MissingTokenError: there is none.
         ConflictingTokensError: there are two that differ, or an Authorization that is no bearer token.
     """
-    tokens = {bearer(value) for value in headers.getlist("authorization")}
-    tokens |= {value.strip() for value in headers.getlist("x-forwarded-access-token")}
+    tokens = set()
+    for name, value in headers:
+        if name == b"authorization":
+            tokens.add(bearer(value.decode("latin-1")))
+        elif name == b"x-forwarded-access-token":
+            tokens.add(value.decode("latin-1").strip())
     if not tokens - {""}:
         raise MissingTokenError(
             "Send your cluster token: `Authorization: Bearer $(oc whoami -t)`, or X-Forwarded-Access-Token."
@@ -40,7 +47,7 @@ def maas_token(headers: Headers) -> str:
         MissingTokenError: there is none.
         ConflictingTokensError: there are two that differ: the gateway may have decided by the other one.
     """
-    tokens = {bearer(value) for value in headers.getlist("authorization")}
+    tokens = {bearer(value.decode("latin-1")) for name, value in headers if name == b"authorization"}
     if not tokens - {""}:
         raise MissingTokenError(
             "Send a MaaS token: `Authorization: Bearer <token>`; POST /maas-api/token gives one."

@@ -53,8 +53,8 @@ Parts = Annotated[Service, Depends(get_service)]
 
 async def get_caller(request: Request, service: Parts) -> User:
     """The caller, as a TokenReview of the last seconds names them; for what changes something."""
-    user = await service.token_reviewer.review(caller_token(request.headers))
-    request.state.actor = user.username
+    user = await service.token_reviewer.review(caller_token(request.scope["headers"]))
+    request.scope["actor"] = user.username
     tracing.note_user(user.username)
     return user
 
@@ -62,9 +62,9 @@ async def get_caller(request: Request, service: Parts) -> User:
 async def get_reader(request: Request, service: Parts) -> User:
     """The caller, who may be remembered while the Kubernetes API is away; for what only reads."""
     user = await service.token_reviewer.review(
-        caller_token(request.headers), remember_seconds=service.settings.kube.staleness_seconds
+        caller_token(request.scope["headers"]), remember_seconds=service.settings.kube.staleness_seconds
     )
-    request.state.actor = user.username
+    request.scope["actor"] = user.username
     tracing.note_user(user.username)
     service.decisions.check()
     return user
@@ -87,10 +87,10 @@ CallerTier = Annotated[Tier, Depends(get_tier)]
 
 async def get_holder(request: Request, service: Parts) -> MaasToken:
     """The live MaaS token of the request."""
-    token = maas_token(request.headers)
+    token = maas_token(request.scope["headers"])
     service.decisions.check()
     record = await service.verifier.verify(token)
-    request.state.actor = record.owner
+    request.scope["actor"] = record.owner
     tracing.note_user(record.owner)
     return record
 

@@ -47,7 +47,7 @@ def response_to(request: Request, error: Exception) -> Response:
     request.app.state.service.metrics.tokens_refused.labels(problem.code).inc()
     tracing.note({"maas.problem": problem.code})
     if not problem.failed:
-        actor = getattr(request.state, "actor", "")
+        actor = request.scope.get("actor", "")
         audit.refused(
             f"{request.method} {request.url.path}", actor, reason=problem.code, status=problem.status
         )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
-import secrets
 import time
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from app.observability.logging import request_id, trace_id
 from app.observability.trace_context import trace_parent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Mapping
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,7 +29,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 def request_id_of(headers: Mapping[bytes, bytes]) -> str:
     """The id in ``x-request-id`` if it is a harmless one, or a new one."""
     given = headers.get(b"x-request-id", b"").decode("latin-1")
-    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+    return given if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
 
 
 def remember_ids(headers: dict[bytes, bytes]) -> str:
@@ -105,11 +105,10 @@ class BodyLimit:
         self._app = app
         self._limit = limit
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Run one request; reading more than the limit raises `BodyTooLargeError` where it is read."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         read = 0
 
         async def receive_some() -> Message:
@@ -120,4 +119,4 @@ class BodyLimit:
                 raise BodyTooLargeError(self._limit)
             return message
 
-        await self._app(scope, receive_some, send)
+        return self._app(scope, receive_some, send)

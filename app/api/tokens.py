@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 import orjson
@@ -94,7 +95,7 @@ async def issue(request: Request) -> Response:
     )
     record = issued.record
     expires_at = timestamp(record.expires_at)
-    service.metrics.observe_issued(tier.name)
+    asyncio.get_running_loop().call_soon(service.metrics.observe_issued, tier.name)
     audit.granted(
         caller.username, token_id=record.id, token=issued.jwt, tier=tier.name, expires_at=expires_at
     )

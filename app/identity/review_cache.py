@@ -68,14 +68,14 @@ class ReviewCache(Generic[K, V]):
             if not asking.cancelled():
                 return asking.result()
 
-    async def get_or_remember(
+    def get_or_remember(
         self,
         key: K,
         ask: Callable[[], Awaitable[V]],
         *,
         remember_seconds: float,
         seconds: Callable[[V], float] | None = None,
-    ) -> V:
+    ) -> Awaitable[V]:
         """As `get`, but while nobody answers the last answer stands.
 
         It stands for `remember_seconds` since it was asked for. Whoever has one to fall back on waits for a
@@ -85,12 +85,23 @@ class ReviewCache(Generic[K, V]):
         Raises:
             KubeError: nobody answers, and there is no answer to remember.
         """
-        if (value := self.fresh(key)) is not None:
-            return value
         last = self._entries.get(key)
         if last is None or self._clock() - last.asked_at > remember_seconds:
-            return await self.get(key, ask, seconds=seconds)
-        if self._clock() < last.spared_until:
+            return self.get(key, ask, seconds=seconds)
+        return self._get_or(last, key, ask, seconds)
+
+    async def close(self) -> None:
+        """End every question that nobody waits for any more."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _get_or(
+        self, last: _Entry[V], key: K, ask: Callable[[], Awaitable[V]], seconds: Callable[[V], float] | None
+    ) -> V:
+        now = self._clock()
+        if now < last.fresh_until or now < last.spared_until:
             return last.value
         # It goes on when nobody waits for it any more: who comes later has the answer then.
         task = asyncio.create_task(self.get(key, ask, seconds=seconds), name=f"{self._name} review")
@@ -102,13 +113,6 @@ class ReviewCache(Generic[K, V]):
         except (TimeoutError, KubeError):
             last.spared_until = self._clock() + _GRACE_SECONDS
             return last.value
-
-    async def close(self) -> None:
-        """End every question that nobody waits for any more."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _end(self, task: asyncio.Task[V]) -> None:
         self._tasks.discard(task)

@@ -6,7 +6,6 @@ token among them, is not accepted here (authentication.k8s.io/v1 TokenReview).
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import hashlib
@@ -17,11 +16,12 @@ import orjson
 from app.identity.errors import InsufficientScopeError, InvalidTokenError, MaasTokenNotAcceptedError
 from app.identity.review_cache import ReviewCache
 from app.identity.user import User
+from app.kube.gate import Gate
 from app.kube.resources import TOKEN_REVIEWS
 from app.observability.timing import Timed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from app.kube.client import KubeClient
 
@@ -57,7 +57,7 @@ class TokenReviewer:
         self._time = time
         self._observe = observe
         # Anybody can send made-up tokens: they must not take every connection from decisions on inference.
-        self._gate = asyncio.Semaphore(_AT_ONCE)
+        self._gate = Gate(_AT_ONCE)
         self._cache: ReviewCache[bytes, User] = ReviewCache(
             name="token", seconds=cache_seconds, entries=cache_entries, clock=clock
         )
@@ -67,7 +67,7 @@ class TokenReviewer:
         """Call `notify` with whom a TokenReview names, when it does; not with whoever is only remembered."""
         self._subscribers.append(notify)
 
-    async def review(self, token: str, *, remember_seconds: float = 0) -> User:
+    def review(self, token: str, *, remember_seconds: float = 0) -> Awaitable[User]:
         """The user whose token this is.
 
         Args:
@@ -87,7 +87,7 @@ class TokenReviewer:
         if expires_at <= self._time():
             raise InvalidTokenError("The caller token has expired; log in again.")
         key = hashlib.sha256(token.encode()).digest()
-        return await self._cache.get_or_remember(
+        return self._cache.get_or_remember(
             key,
             lambda: self._ask(token),
             remember_seconds=min(remember_seconds, expires_at - self._time()),
@@ -99,7 +99,9 @@ class TokenReviewer:
         await self._cache.close()
 
     async def _ask(self, token: str) -> User:
-        async with self._gate:
+        if not self._gate.enter_now():
+            await self._gate.acquire()
+        try:
             with Timed(self._observe):
                 answer = await self._client.review(
                     TOKEN_REVIEWS,
@@ -109,6 +111,8 @@ class TokenReviewer:
                         "spec": {"token": token},
                     },
                 )
+        finally:
+            self._gate.release()
         status: dict[str, Any] = answer.get("status") or {}
         user: dict[str, Any] = status.get("user") or {}
         username = user.get("username")

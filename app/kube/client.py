@@ -20,7 +20,7 @@ from app.observability import tracing
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Mapping
 
     from app.kube.forms import Decode, Form
     from app.kube.resources import Resource
@@ -91,9 +91,9 @@ class KubeClient:
         """A context in which objects are created, and what is asked of them is sent along."""
         return Pipeline(self._transport, self._call)
 
-    async def review(self, resource: Resource, body: JsonObject) -> JsonObject:
+    def review(self, resource: Resource, body: JsonObject) -> Awaitable[JsonObject]:
         """Post a review (TokenReview, SubjectAccessReview); it changes nothing, so it is tried twice."""
-        return await self._call("create", "POST", resource, resource.path(), body=body, tries=2)
+        return self._call("create", "POST", resource, resource.path(), body=body, tries=2)
 
     async def merge_patch(
         self, resource: Resource, name: str, body: JsonObject, *, namespace: str | None = None

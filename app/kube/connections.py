@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from app.kube.gate import Gate
 from app.kube.http_connection import HttpConnection
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Connections:
         self._tls = (context, server_name or parts.hostname) if parts.scheme == _HTTPS else (None, None)
         self._prefix = parts.path.rstrip("/")
         self._host = parts.netloc.rpartition("@")[2]
-        self._gate = asyncio.Semaphore(most)
+        self._gate = Gate(most)
         self._idle: list[HttpConnection] = []
 
     async def exchange(
@@ -96,9 +97,8 @@ class Connections:
             TimeoutError: there was none by then, by the loop's clock.
             OSError: it could not be made.
         """
-        if self._idle and not self._gate.locked():
-            # This does not wait, and a time limit would cost more than all the rest.
-            await self._gate.acquire()
+        if self._idle and self._gate.enter_now():
+            # Nothing is waited for, and a time limit would cost more than all the rest.
             if (connection := self._unused()) is not None:
                 return connection
             self._gate.release()

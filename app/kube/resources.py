@@ -6,7 +6,7 @@ Paths follow the API conventions ("API groups" and "Resource URIs" in the Kubern
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote
 
 # Nearly every name: what quoting leaves as it is, which is found out faster so.
@@ -19,6 +19,11 @@ class Resource:
 
     api_version: str
     plural: str
+    _root: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        root = "/apis/" if self.group else "/api/"
+        object.__setattr__(self, "_root", f"{root}{self.api_version}")
 
     @property
     def group(self) -> str:
@@ -29,13 +34,11 @@ class Resource:
         self, *, namespace: str | None = None, name: str | None = None, subresource: str | None = None
     ) -> str:
         """The URL path of the collection, of one object or of its subresource; every part is quoted."""
-        root = "/apis/" if self.group else "/api/"
-        parts = [f"{root}{self.api_version}"]
-        if namespace is not None:
-            parts += ["namespaces", _quoted(namespace)]
-        parts.append(self.plural)
-        parts += [_quoted(part) for part in (name, subresource) if part is not None]
-        return "/".join(parts)
+        where = self._root if namespace is None else f"{self._root}/namespaces/{_quoted(namespace)}"
+        path = f"{where}/{self.plural}"
+        if name is not None:
+            path = f"{path}/{_quoted(name)}"
+        return path if subresource is None else f"{path}/{_quoted(subresource)}"
 
 
 def _quoted(part: str) -> str:

@@ -10,6 +10,7 @@ from typing import Final
 
 _LONGEST: Final = 63  # Also a label value, so no longer than one.
 _READ: Final = 256  # Enough of any name to fill that.
+_PLAIN: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")  # Nearly every name, and nothing to do.
 _OTHER: Final = re.compile(r"[^a-z0-9]+")
 _MARKS: Final = re.compile("[\u0300-\u036f]")
 # Letters that Unicode does not take apart.
@@ -40,10 +41,13 @@ def token_id(username: str, milliseconds: int) -> str:
     suffix = f"-sa-{milliseconds}"
     # People know alice@example.com as alice.
     local = username[:_READ].partition("@")[0] or username[:_READ]
-    plain = unicodedata.normalize("NFKD", local.casefold())
-    plain = _MARKS.sub("", plain).translate(_LETTERS)
-    user = _OTHER.sub("-", plain).strip("-")
+    user = local if _PLAIN.fullmatch(local) else _plain(local)
     return (user[: _LONGEST - len(suffix)].rstrip("-") or "user") + suffix
+
+
+def _plain(name: str) -> str:
+    decomposed = _MARKS.sub("", unicodedata.normalize("NFKD", name.casefold()))
+    return _OTHER.sub("-", decomposed.translate(_LETTERS)).strip("-")
 
 
 @lru_cache(maxsize=1024)

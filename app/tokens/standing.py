@@ -6,8 +6,7 @@ that they follow the mapping and the cluster's Groups at once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from app.tiers.group import TIER_GROUPS
 
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
     from app.tokens.record import MaasToken
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """Groups and tier of a person; without a tier they are refused everything."""
 
     groups: tuple[str, ...]
