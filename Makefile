@@ -9,8 +9,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
-# Each worker has clusters of its own, so more of them need more memory, not only more processors.
-WORKERS ?= -n auto --maxprocesses 4
+# Tests wait for half of their time, so there is a worker more than processors. Each has clusters of its own:
+# more than four would need more memory than most machines have.
+WORKERS ?= -n $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1); echo $$((n < 4 ? n + 1 : 4)))
 # Operators' commands are run on the real control plane, so without its tools the coverage is shown and not judged.
 COVERAGE = $(if $(wildcard tests/tools/bin/kube-apiserver),,--cov-fail-under=0)
 
