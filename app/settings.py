@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.server_address import server_address
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -191,19 +192,11 @@ class UsageSettings(_Group):
     def _is_an_address(cls, value: str | None) -> str | None:
         if not value:
             return None
-        message = "expected an address such as http://prometheus.monitoring.svc:9090"
-        try:
-            url = urlsplit(value)
-            port_is_a_number = url.port is None or url.port > 0
-        except ValueError:
-            raise ValueError(message) from None
-        if url.scheme not in ("http", "https") or not url.hostname or not port_is_a_number:
-            raise ValueError(message)
-        if url.username is not None or url.password is not None:
-            raise ValueError("expected an address without a password; put a token into a file")
-        if url.query or url.fragment or not value.isascii() or any(map(str.isspace, value)):
-            raise ValueError(message)
-        return value
+        return server_address(
+            value,
+            example="http://prometheus.monitoring.svc:9090",
+            secrets="a token is for MAAS_USAGE_TOKEN_FILE",
+        )
 
     @model_validator(mode="after")
     def _keep_the_token_secret(self) -> Self:
@@ -260,18 +253,11 @@ class TracingSettings(_Group):
     @field_validator("endpoint")
     @classmethod
     def _address(cls, value: str) -> str:
-        """An address without anything secret in it, and without a slash at its end."""
-        address = urlsplit(value)
-        if value and (address.scheme not in ("http", "https") or not address.hostname):
-            raise ValueError(
-                "expected an address such as http://collector:4318; it may be OTEL_EXPORTER_OTLP_ENDPOINT's"
-            )
-        if "@" in address.netloc or address.query or address.fragment:
-            raise ValueError(
-                "expected an address without user, query and fragment; see MAAS_TRACING_HEADERS_FILE"
-            )
-        _ = address.port  # Raises ValueError itself.
-        return value.rstrip("/")
+        return value and server_address(
+            value,
+            example="http://collector:4318 (OTEL_EXPORTER_OTLP_ENDPOINT counts too)",
+            secrets="headers are for MAAS_TRACING_HEADERS_FILE",
+        )
 
 
 class Settings(BaseSettings):

@@ -105,22 +105,34 @@ def test_traces_have_the_names_of_opentelemetry_too(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
+    "variable", ["MAAS_TRACING_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT", "MAAS_USAGE_PROMETHEUS_URL"]
+)
+@pytest.mark.parametrize(
     "address",
     [
-        "collector:4318",
-        "grpc://collector:4317",
+        "server:4318",
+        "grpc://server:4317",
         "http://",
-        "http://user:secret@collector:4318",
-        "http://collector:4318?token=secret",
-        "http://collector:none",
+        "http://:4318",
+        "http://user:secret@server:4318",
+        "http://secret@server:4318",
+        "http://server:4318?token=secret",
+        "http://server:4318#secret",
+        "http://server:none",
+        "http://server:0",
+        "http://server:99999",
+        "http://[server",
+        "http://ser ver",
+        "http://sérver",
+        " http://server",
     ],
 )
-def test_an_address_of_traces_is_checked_and_not_repeated(
-    monkeypatch: pytest.MonkeyPatch, address: str
+def test_an_address_of_a_server_is_checked_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, variable: str, address: str
 ) -> None:
-    monkeypatch.setenv("MAAS_TRACING_ENDPOINT", address)
-    with pytest.raises(ValidationError) as caught:
+    monkeypatch.setenv(variable, address)
+    with pytest.raises(ValidationError, match="expected an address") as caught:
         Settings()
     (error,) = caught.value.errors(include_input=False)
-    assert error["loc"] == ("tracing", "endpoint")
+    assert error["loc"] in (("tracing", "endpoint"), ("usage", "prometheus_url"))
     assert "secret" not in str(error)
