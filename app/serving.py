@@ -111,7 +111,7 @@ async def serving(
         config = uvicorn.Config(
             _closing(app, stopping) if stopping else app,
             loop="none",
-            interface="asgi3",
+            interface="asgi3",  # Some are functions that return what is awaited, which uvicorn would not see.
             http="httptools",
             lifespan="off",
             log_config=None,

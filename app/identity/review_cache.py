@@ -100,8 +100,9 @@ class ReviewCache(Generic[K, V]):
     async def _get_or(
         self, last: _Entry[V], key: K, ask: Callable[[], Awaitable[V]], seconds: Callable[[V], float] | None
     ) -> V:
-        now = self._clock()
-        if now < last.fresh_until or now < last.spared_until:
+        if (value := self.fresh(key)) is not None:
+            return value
+        if self._clock() < last.spared_until:
             return last.value
         # It goes on when nobody waits for it any more: who comes later has the answer then.
         task = asyncio.create_task(self.get(key, ask, seconds=seconds), name=f"{self._name} review")

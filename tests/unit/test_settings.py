@@ -105,7 +105,12 @@ def test_traces_have_the_names_of_opentelemetry_too(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    "variable", ["MAAS_TRACING_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT", "MAAS_USAGE_PROMETHEUS_URL"]
+    ("variable", "setting"),
+    [
+        ("MAAS_TRACING_ENDPOINT", ("tracing", "endpoint")),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", ("tracing", "endpoint")),
+        ("MAAS_USAGE_PROMETHEUS_URL", ("usage", "prometheus_url")),
+    ],
 )
 @pytest.mark.parametrize(
     "address",
@@ -128,11 +133,11 @@ def test_traces_have_the_names_of_opentelemetry_too(monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_an_address_of_a_server_is_checked_and_not_repeated(
-    monkeypatch: pytest.MonkeyPatch, variable: str, address: str
+    monkeypatch: pytest.MonkeyPatch, variable: str, setting: tuple[str, str], address: str
 ) -> None:
     monkeypatch.setenv(variable, address)
     with pytest.raises(ValidationError, match="expected an address") as caught:
         Settings()
     (error,) = caught.value.errors(include_input=False)
-    assert error["loc"] in (("tracing", "endpoint"), ("usage", "prometheus_url"))
+    assert error["loc"] == setting
     assert "secret" not in str(error)
