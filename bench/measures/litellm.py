@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bench import litellm
 from bench.figures import Figure, Must
 from bench.http_load import Load, run_load
 from bench.inference import chat, whole_path
-from bench.processors import kept_awake
+from bench.processors import ways
 from bench.run import Measure
 from bench.samples import Rounds, spread
 
 if TYPE_CHECKING:
     from bench.http_load import Run
+    from bench.processors import Way
     from bench.run import Bench
 
 _MANY = 16
@@ -23,21 +23,7 @@ _OURS, _THEIRS, _DIRECT = "ours", "litellm", "direct"
 _AGAINST = "a LiteLLM proxy, one worker"
 
 Side = tuple[int, list[bytes]]
-
-
-@dataclass
-class _Seen:
-    """What clients saw of one side.
-
-    Attributes:
-        one: one client by itself.
-        awake: the same, while processors were kept awake; no rounds where that cannot be done.
-        many: many clients.
-    """
-
-    one: Rounds = field(default_factory=Rounds)
-    awake: Rounds = field(default_factory=Rounds)
-    many: Rounds = field(default_factory=Rounds)
+Sides = dict[str, Rounds]
 
 
 async def carry_out(bench: Bench) -> list[Figure]:
@@ -50,29 +36,29 @@ async def carry_out(bench: Bench) -> list[Figure]:
             _OURS: (path.envoy.port, [chat(jwt, path.model) for jwt in path.jwts]),
             _THEIRS: (proxy_port, [chat(litellm.KEY, litellm.MODEL)]),
         }
-        seen = await _in_turn(bench, sides)
+        one, many = await _in_turn(bench, sides)
         memory = (path.envoy.program.memory() + path.service.program.memory(), proxy.memory())
-    return [*_latencies(seen), *_throughput(seen), _memory(*memory)]
+    return [*(_latency(way, seen) for way, seen in one.items()), *_throughput(many), _memory(*memory)]
 
 
-async def _in_turn(bench: Bench, sides: dict[str, Side]) -> dict[str, _Seen]:
-    seen = {name: _Seen() for name in sides}
+async def _in_turn(bench: Bench, sides: dict[str, Side]) -> tuple[dict[Way, Sides], Sides]:
+    one = {way: {name: Rounds() for name in sides} for way in ways()}
+    many = {name: Rounds() for name in sides}
     rounds = range(bench.choose(7, 2) + 1)
     for number in bench.each("chats beside LiteLLM", rounds):
         for name, side in sides.items():
             # What takes a hundred times as long is asked less often.
             slow = name == _THEIRS
-            one = await _run(bench, side, connections=1, count=100 if slow else 1000)
-            with kept_awake() as could:
-                awake = await _run(bench, side, connections=1, count=100 if slow else 1000)
-            many = await _run(bench, side, connections=_MANY, count=500 if slow else 8000)
-            if number:  # The first round is for caches.
-                seen[name].one.latencies.append(one.latencies)
-                if could:
-                    seen[name].awake.latencies.append(awake.latencies)
-                seen[name].many.latencies.append(many.latencies)
-                seen[name].many.rates.append(many.rate)
-    return seen
+            for way, seen in one.items():
+                with way.taken():
+                    single = await _run(bench, side, connections=1, count=100 if slow else 1000)
+                if number:  # The first round is for caches.
+                    seen[name].latencies.append(single.latencies)
+            crowd = await _run(bench, side, connections=_MANY, count=500 if slow else 8000)
+            if number:
+                many[name].latencies.append(crowd.latencies)
+                many[name].rates.append(crowd.rate)
+    return one, many
 
 
 async def _run(bench: Bench, side: Side, *, connections: int, count: int) -> Run:
@@ -81,18 +67,7 @@ async def _run(bench: Bench, side: Side, *, connections: int, count: int) -> Run
     return await bench.clients.run(run_load, load)
 
 
-def _latencies(seen: dict[str, _Seen]) -> list[Figure]:
-    name = "a chat, 1 client: latency added to the model's, p50"
-    must = Must("ratio", "<=", 1 / 20)
-    one = {side: each.one for side, each in seen.items()}
-    awake = {side: each.awake for side, each in seen.items()}
-    if not all(each.latencies for each in awake.values()):
-        return [_latency(name, one, must)]
-    # What waking up takes is the machine's, and no proxy's merit or fault.
-    return [_latency(name, one), _latency(f"{name}, processors kept awake", awake, must)]
-
-
-def _latency(name: str, sides: dict[str, Rounds], must: Must | None = None) -> Figure:
+def _latency(way: Way, sides: Sides) -> Figure:
     direct = sides[_DIRECT]
     added = {each: sides[each].percentile(50) - direct.percentile(50) for each in (_OURS, _THEIRS)}
     rounds = {
@@ -104,26 +79,26 @@ def _latency(name: str, sides: dict[str, Rounds], must: Must | None = None) -> F
     }
     return Figure(
         "litellm",
-        name,
+        way.name("a chat, 1 client: latency added to the model's, p50"),
         "ms",
         added[_OURS],
         added[_THEIRS],
         _AGAINST,
         spread(rounds[_OURS], rounds[_THEIRS]),
-        must,
+        way.must(Must("ratio", "<=", 1 / 20)),
     )
 
 
-def _throughput(seen: dict[str, _Seen]) -> list[Figure]:
+def _throughput(many: Sides) -> list[Figure]:
     return [
         Figure(
             "litellm",
             f"chats, {_MANY} clients",
             "requests/s",
-            seen[_OURS].many.rate(),
-            seen[other].many.rate(),
+            many[_OURS].rate(),
+            many[other].rate(),
             against,
-            spread(seen[_OURS].many.rates, seen[other].many.rates),
+            spread(many[_OURS].rates, many[other].rates),
             must,
         )
         for other, against, must in (

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from bench.figures import Figure, Must
 from bench.inference import chat, whole_path
-from bench.processors import kept_awake
+from bench.processors import ways
 from bench.run import Measure
 from bench.samples import Rounds, spread
 from bench.streams import Streams, run_streams
 
 if TYPE_CHECKING:
+    from bench.processors import Way
     from bench.run import Bench
     from bench.streams import Seen
 
@@ -42,34 +43,27 @@ class _Chats:
 
 
 async def carry_out(bench: Bench) -> list[Figure]:
-    chats, awake = _Chats(), _Chats()
-    kept = True
+    chats = {way: _Chats() for way in ways()}
     async with whole_path(bench, count=1) as path:
         request = chat(path.jwts[0], path.model, stream=True)
         count = bench.choose(40, 20)
         for _ in bench.each("streamed chats", range(bench.choose(7, 2))):
             for name, to in ((_DIRECT, path.port), (_THROUGH, path.envoy.port)):
                 plan = Streams(to, request, count)
-                chats.take(name, await bench.clients.run(run_streams, plan))
-                with kept_awake() as could:
-                    awake.take(name, await bench.clients.run(run_streams, plan))
-                kept = kept and could
-    return _figures(chats, awake if kept else None)
+                for way, seen in chats.items():
+                    with way.taken():
+                        seen.take(name, await bench.clients.run(run_streams, plan))
+    return _figures(chats)
 
 
-def _figures(chats: _Chats, awake: _Chats | None) -> list[Figure]:
+def _figures(chats: dict[Way, _Chats]) -> list[Figure]:
     first, chunk = "time to the first token: p50", "time of one further chunk: p50"
     soon, quick = Must("difference", "<=", 2), Must("difference", "<=", 0.1)
-    slowest = _added("time of one further chunk: p99", chats.chunks, percent=99)
-    if awake is None:
-        return [_added(first, chats.first, soon), _added(chunk, chats.chunks, quick), slowest]
-    # What waking up takes is the machine's, and comes once more for every process on the way.
+    asleep = next(seen for way, seen in chats.items() if not way.awake)
     return [
-        _added(first, chats.first),
-        _added(f"{first}, processors kept awake", awake.first, soon),
-        _added(chunk, chats.chunks),
-        _added(f"{chunk}, processors kept awake", awake.chunks, quick),
-        slowest,
+        *(_added(way.name(first), seen.first, way.must(soon)) for way, seen in chats.items()),
+        *(_added(way.name(chunk), seen.chunks, way.must(quick)) for way, seen in chats.items()),
+        _added("time of one further chunk: p99", asleep.chunks, percent=99),
     ]
 
 
