@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from app.whole_answers import WholeAnswersProtocol
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
     from pathlib import Path
@@ -112,7 +114,7 @@ async def serving(
             _closing(app, stopping) if stopping else app,
             loop="none",
             interface="asgi3",  # Some are functions that return what is awaited, which uvicorn would not see.
-            http="httptools",
+            http=WholeAnswersProtocol,
             lifespan="off",
             log_config=None,
             access_log=False,
