@@ -7,7 +7,6 @@ import os
 import socket
 import time
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from app.identity.access_review import AccessReviewer
@@ -22,7 +21,6 @@ from app.kube.reflector import Listing, Reflector
 from app.kube.resources import CONFIG_MAPS, GROUPS, SERVICE_ACCOUNTS
 from app.models.access import ModelAccess
 from app.models.catalogue import KINDS, Catalogue
-from app.observability.timing import soon
 from app.reconcilers import making
 from app.tiers.membership import Membership
 from app.tiers.source import TierSource
@@ -226,7 +224,6 @@ def build(
             cache_entries=settings.identity.cache_entries,
             clock=clock,
             time=now,
-            observe=soon(partial(metrics.observe_issue_step, "token_review")),
         ),
         access_reviewer=access_reviewer,
         tiers=tiers,
@@ -255,7 +252,6 @@ def build(
             lifetimes=Lifetimes(tokens.default_seconds, tokens.min_seconds, tokens.max_seconds),
             time=now,
             mark=lambda: os.urandom(8).hex(),
-            observe=soon(metrics.observe_issue_step),
         ),
         revoker=Revoker(client, inventory, namespace=namespace, clock=clock),
         orphans=orphans,

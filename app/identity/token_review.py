@@ -18,7 +18,6 @@ from app.identity.review_cache import ReviewCache
 from app.identity.user import User
 from app.kube.gate import Gate
 from app.kube.resources import TOKEN_REVIEWS
-from app.observability.timing import Timed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -49,13 +48,10 @@ class TokenReviewer:
         cache_entries: int,
         clock: Callable[[], float],
         time: Callable[[], float],
-        observe: Callable[[float], None],
     ) -> None:
-        """Make a reviewer; `observe` is told how many seconds each question to the API server took."""
         self._client = client
         self._maas_users = f"system:serviceaccount:{maas_namespace}:"
         self._time = time
-        self._observe = observe
         # Anybody can send made-up tokens: they must not take every connection from decisions on inference.
         self._gate = Gate(_AT_ONCE)
         self._cache: ReviewCache[bytes, User] = ReviewCache(
@@ -102,15 +98,14 @@ class TokenReviewer:
         if not self._gate.enter_now():
             await self._gate.acquire()
         try:
-            with Timed(self._observe):
-                answer = await self._client.review(
-                    TOKEN_REVIEWS,
-                    {
-                        "apiVersion": TOKEN_REVIEWS.api_version,
-                        "kind": "TokenReview",
-                        "spec": {"token": token},
-                    },
-                )
+            answer = await self._client.review(
+                TOKEN_REVIEWS,
+                {
+                    "apiVersion": TOKEN_REVIEWS.api_version,
+                    "kind": "TokenReview",
+                    "spec": {"token": token},
+                },
+            )
         finally:
             self._gate.release()
         status: dict[str, Any] = answer.get("status") or {}

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.kube.errors import KubeError
 from app.observability import tracing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Awaitable
 
-_UNTRACED = nullcontext()
+    # Its status, and the object that answers it.
+    Answer = tuple[int, dict[str, Any]]
 
 
-def traced(verb: str, method: str, what: str, attempt: int) -> AbstractContextManager[None]:
+async def traced(call: Awaitable[Answer], verb: str, method: str, what: str, attempt: int) -> Answer:
     """One call as a part of the trace, by verb and resource: names of objects may be names of people."""
-    return _UNTRACED if tracing.current.get() is None else _traced(verb, method, what, attempt)
-
-
-@contextmanager
-def _traced(verb: str, method: str, what: str, attempt: int) -> Iterator[None]:
     attributes: dict[str, tracing.Attribute] = {
         "http.request.method": method,
         "maas.kubernetes.verb": verb,
@@ -31,8 +25,10 @@ def _traced(verb: str, method: str, what: str, attempt: int) -> Iterator[None]:
         attributes["http.request.resend_count"] = attempt - 1
     with tracing.calling(f"{verb} {what}", attributes):
         try:
-            yield
+            answer = await call
         except KubeError as error:
             if error.status:
                 tracing.note({"http.response.status_code": error.status})
             raise
+        tracing.note({"http.response.status_code": answer[0]})
+        return answer

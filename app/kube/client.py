@@ -34,7 +34,9 @@ _RETRY_SECONDS = 0.05
 class CallObserver(Protocol):
     """Is told about every finished call, for metrics."""
 
-    def __call__(self, verb: str, resource: str, status: int, seconds: float) -> None:
+    def __call__(
+        self, verb: str, resource: str, subresource: str | None, status: int, seconds: float, /
+    ) -> None:
         """Take note of one call; `status` 0 means that there was no answer."""
 
 
@@ -216,7 +218,7 @@ class KubeClient:
                 status = error.status
                 raise
             finally:
-                self._observe("watch", resource.plural, status, time.monotonic() - started)
+                self._observe("watch", resource.plural, None, status, time.monotonic() - started)
             yield objects(response, form.read_event)
 
     async def _call(
@@ -236,26 +238,27 @@ class KubeClient:
         sent: Sent | None = None,
     ) -> JsonObject:
         label = resource.plural if resource else path
-        what = f"{label}/{subresource}" if subresource else label
         tries = tries or (2 if method == "GET" else 1)
         for attempt in range(1, tries + 1):
             started = time.monotonic()
             status = 0
             try:
-                with traced(verb, method, what, attempt):
-                    if sent is not None:
-                        status, document = await self._transport.answered(sent, read)
-                    else:
-                        status, document = await self._transport.exchange(
-                            method,
-                            path,
-                            query=query,
-                            body=body,
-                            content_type=content_type,
-                            accept=accept,
-                            read=read,
-                        )
-                    tracing.note({"http.response.status_code": status})
+                if sent is not None:
+                    call = self._transport.answered(sent, read)
+                else:
+                    call = self._transport.exchange(
+                        method,
+                        path,
+                        query=query,
+                        body=body,
+                        content_type=content_type,
+                        accept=accept,
+                        read=read,
+                    )
+                if tracing.current.get() is not None:
+                    what = f"{label}/{subresource}" if subresource else label
+                    call = traced(call, verb, method, what, attempt)
+                status, document = await call
             except KubeError as error:
                 status = error.status
                 if attempt == tries or not worth_another_try(error):
@@ -263,6 +266,6 @@ class KubeClient:
             else:
                 return document
             finally:
-                self._observe(verb, label, status, time.monotonic() - started)
+                self._observe(verb, label, subresource, status, time.monotonic() - started)
             await asyncio.sleep(_RETRY_SECONDS * (1 + self._random.random()))
         raise AssertionError("unreachable")

@@ -23,6 +23,9 @@ class Answer(NamedTuple):
     body: bytes
 
 
+_ERROR = 400
+
+
 class HttpConnection(asyncio.Protocol):
     """One connection; requests that are sent before others are answered are answered in their order.
 
@@ -32,13 +35,17 @@ class HttpConnection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._headers: dict[bytes, bytes] = {}
+        self._body: list[bytes] = []
+        # The parser calls these for each header and each part of the content: no functions of ours, for every
+        # answer has a handful, and nearly no header is ever looked at.
+        self.on_header = self._headers.__setitem__
+        self.on_body = self._body.append
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport
         self._waiting: deque[asyncio.Future[Answer]] = deque()
         self._until = 0.0
         self._limit: asyncio.TimerHandle | None = None
-        self._body: list[bytes] = []
-        self._retry_after: str | None = None
         self._open = True
         self.used_at = 0.0
 
@@ -114,26 +121,25 @@ class HttpConnection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """An answer begins."""
-        self._body, self._retry_after = [], None
+        self._body.clear()
+        self._headers.clear()
         if not self._waiting:
             self._open = False  # What comes after the last answer is none, or half of one.
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header of it."""
-        if name.lower() == b"retry-after":
-            self._retry_after = value.decode("latin-1")
-
-    def on_body(self, body: bytes) -> None:
-        """A part of its content."""
-        self._body.append(body)
 
     def on_message_complete(self) -> None:
         """It is whole."""
         status = self._parser.get_status_code()
         if status < 200 or not self._waiting or self._waiting[0].done():  # noqa: PLR2004  # an interim answer
             return
-        self._waiting.popleft().set_result(Answer(status, self._retry_after, b"".join(self._body)))
+        retry_after = None if status < _ERROR else self._header(b"retry-after")
+        self._waiting.popleft().set_result(Answer(status, retry_after, b"".join(self._body)))
         self.used_at = self._loop.time()
         if not self._parser.should_keep_alive():
             # What was sent after this is not answered any more.
             self._fail(ConnectionResetError("the server closes the connection after the answer before"))
+
+    def _header(self, wanted: bytes) -> str | None:
+        for name, value in self._headers.items():
+            if name.lower() == wanted:
+                return value.decode("latin-1")
+        return None

@@ -6,7 +6,6 @@ sent together saves the way there and back between the two.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from app.kube.errors import (
@@ -95,13 +94,6 @@ class Pipeline:
         call = self._answer(sent, resource, path, body, subresource, repeatable=repeatable)
         self._calls.append(call)
         return call
-
-    async def sent(self) -> None:
-        """Have on its way what was created so far; the server begins with it while more is made.
-
-        Connections are written to when everything that is ready in the loop has run.
-        """
-        await asyncio.sleep(0)
 
     async def _answer(
         self,

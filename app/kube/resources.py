@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import quote
 
 # Nearly every name: what quoting leaves as it is, which is found out faster so.
@@ -41,6 +42,7 @@ class Resource:
         return path if subresource is None else f"{path}/{_quoted(subresource)}"
 
 
+@lru_cache(256)  # Namespaces and subresources; names come and go.
 def _quoted(part: str) -> str:
     return part if _PLAIN.fullmatch(part) else quote(part, safe="")
 

@@ -17,6 +17,15 @@ from app.observability.registry import Registry
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from prometheus_client import Histogram
+
+# The calls that only issuing makes, or above all: verb, resource, subresource.
+_ISSUE_STEPS = {
+    ("create", "tokenreviews", None): "token_review",
+    ("create", "serviceaccounts", None): "create",
+    ("create", "serviceaccounts", "token"): "token_request",
+}
+
 
 class Metrics:
     """Every metric of one process, in a registry of its own.
@@ -75,8 +84,7 @@ class Metrics:
             *("verb", "resource", "status"),
         )
         # Each look-up of a series by the library takes longer than counting.
-        self._kube_call = cache(self.kube_seconds.labels)
-        self._issue_step = cache(self.issue_seconds.labels)
+        self._of_kube_call = cache(self._find_of_kube_call)
         self._issued = cache(self.tokens_issued.labels)
         self.kube_reachable = registry.gauge(
             "kubernetes_reachable",
@@ -155,17 +163,23 @@ class Metrics:
         """Everything in Prometheus' text format, as it is now."""
         return generate_latest(self.registry)
 
-    def observe_issue_step(self, step: str, seconds: float) -> None:
-        """Take note of how long one step of issuing took."""
-        self._issue_step(step).observe(seconds)
-
     def observe_issued(self, tier: str) -> None:
         """Take note that a token of this tier was issued."""
         self._issued(tier).inc()
 
-    def observe_kube_call(self, verb: str, resource: str, status: int, seconds: float) -> None:
-        """Take note of one call to the Kubernetes API."""
-        self._kube_call(verb, resource, status).observe(seconds)
+    def observe_kube_call(
+        self, verb: str, resource: str, subresource: str | None, status: int, seconds: float
+    ) -> None:
+        """Take note of one call to the Kubernetes API, which may be a step of issuing."""
+        for histogram in self._of_kube_call(verb, resource, subresource, status):
+            histogram.observe(seconds)
+
+    def _find_of_kube_call(
+        self, verb: str, resource: str, subresource: str | None, status: int
+    ) -> tuple[Histogram, ...]:
+        of_call = self.kube_seconds.labels(verb, resource, status)
+        step = _ISSUE_STEPS.get((verb, resource, subresource))
+        return (of_call,) if step is None else (of_call, self.issue_seconds.labels(step))
 
     def observe_reflector(self, resource: str, event: str) -> None:
         """Take note of what a reflector went through."""

@@ -52,12 +52,9 @@ class Membership:
         """Call `notify` with the users whose groups have changed."""
         self._subscribers.append(notify)
 
-    def knows(self, group: str) -> bool:
-        """Whether `group` is the name of a Group, or was until a moment ago."""
-        if group in self._groups:
-            return True
-        deleted_at = self._deleted.get(group)
-        return deleted_at is not None and deleted_at > self._clock() - _REMEMBERED_SECONDS
+    def known(self, groups: Iterable[str]) -> tuple[str, ...]:
+        """Those of `groups` that are names of Groups, or were until a moment ago."""
+        return tuple(filter(self._knows(), groups))
 
     def groups_of(self, user: str) -> frozenset[str]:
         """The names of the Groups that `user` is in now."""
@@ -73,8 +70,9 @@ class Membership:
         """
         if not self.served:
             return tuple(groups)
+        knows = self._knows()
         # In this order: to look into `known` takes the longer, the more groups somebody has.
-        claims = [group for group in groups if not self.knows(group) and group not in known]
+        claims = [group for group in groups if not knows(group) and group not in known]
         return (*claims, *sorted(self.groups_of(user)))
 
     # Sink
@@ -116,6 +114,16 @@ class Membership:
         for user in former.users:
             self._leave(user, former.name)
         self._notify(former.users)
+
+    def _knows(self) -> Callable[[str], bool]:
+        """What tells whether a name is a Group's, or was until a moment ago; good until the next change.
+
+        Hardly ever is a Group deleted, and every decision asks.
+        """
+        if not self._deleted:
+            return self._groups.__contains__
+        since = self._clock() - _REMEMBERED_SECONDS
+        return lambda group: group in self._groups or self._deleted.get(group, since) > since
 
     def _join(self, users: Iterable[str], group: str) -> None:
         # Most are in one Group only, and share this set.

@@ -92,6 +92,13 @@ class Inventory:
         """All tokens of a user, oldest first."""
         return sorted(self._by_owner.get(owner, {}).values(), key=age)
 
+    def as_it_is(self, obj: JsonObject) -> MaasToken | None:
+        """The token of a ServiceAccount, if that is known in this very version."""
+        metadata = obj["metadata"]
+        known = self._by_uid.get(metadata["uid"])
+        same = known is not None and str(known.resource_version) == metadata["resourceVersion"]
+        return known if same else None
+
     def after(self, key: Key | None) -> Iterator[MaasToken]:
         """Those younger than `key` (`chronicle.age`), or all, oldest first; take what is needed at once."""
         return self._by_age.after(key)
@@ -117,12 +124,10 @@ class Inventory:
 
     def decode(self, obj: JsonObject) -> MaasToken | None:
         """The token of a ServiceAccount; one that cannot be read is reported once and left alone."""
-        metadata = obj["metadata"]
-        name, version = metadata["name"], metadata["resourceVersion"]
         # In a list that is made again nearly everything is as it was.
-        known = self._by_uid.get(metadata["uid"])
-        if known is not None and str(known.resource_version) == version:
+        if (known := self.as_it_is(obj)) is not None:
             return known
+        name, version = obj["metadata"]["name"], obj["metadata"]["resourceVersion"]
         try:
             token = read(obj)
         except RecordError as error:

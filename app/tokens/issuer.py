@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from app.kube.errors import KubeConflictError, KubeError, KubeNotFoundError, KubeUnavailableError
 from app.kube.resources import SERVICE_ACCOUNTS
 from app.kube.timestamps import epoch, timestamp
-from app.observability.timing import Timed
 from app.tokens.errors import ExpirationOutOfRangeError, TokenLimitReachedError
 from app.tokens.names import token_id
 from app.tokens.record import (
@@ -53,8 +52,7 @@ class IssuedToken:
         return f"IssuedToken({self.record.id})"
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
+class _Wanted(NamedTuple):
     owner: str
     groups: tuple[str, ...]
     cluster_groups: tuple[str, ...]
@@ -68,13 +66,6 @@ class _Place:
     """One token that is being issued; its id is empty until a name was chosen."""
 
     token_id: str = ""
-
-
-class StepObserver(Protocol):
-    """Is told how long a step took, for metrics."""
-
-    def __call__(self, step: str, seconds: float) -> None:
-        """`step` (``create`` or ``token_request``) took `seconds`, whether or not it succeeded."""
 
 
 class Issuer:
@@ -91,7 +82,6 @@ class Issuer:
         lifetimes: Lifetimes,
         time: Callable[[], float],
         mark: Callable[[], str],
-        observe: StepObserver,
     ) -> None:
         self._client = client
         self._inventory = inventory
@@ -101,7 +91,6 @@ class Issuer:
         self._lifetimes = lifetimes
         self._time = time
         self._mark = mark
-        self._observe = observe
         self._pending: dict[str, list[_Place]] = {}
         self._ahead = 0.0
 
@@ -198,19 +187,17 @@ class Issuer:
     ) -> tuple[JsonObject, Awaitable[JsonObject]] | None:
         """The new ServiceAccount, and the TokenRequest sent along with it; None if its name is taken."""
         try:
-            with Timed(lambda taken: self._observe("create", taken)):
-                creating = pipeline.create(SERVICE_ACCOUNTS, body, namespace=self._namespace)
-                await pipeline.sent()
-                # Where the name is taken this is for somebody else's token: its answer is never read.
-                requesting = pipeline.create(
-                    SERVICE_ACCOUNTS,
-                    self._token_request(seconds),
-                    namespace=self._namespace,
-                    name=body["metadata"]["name"],
-                    subresource="token",
-                    repeatable=True,
-                )
-                return await creating, requesting
+            creating = pipeline.create(SERVICE_ACCOUNTS, body, namespace=self._namespace)
+            # Where the name is taken this is for somebody else's token: its answer is never read.
+            requesting = pipeline.create(
+                SERVICE_ACCOUNTS,
+                self._token_request(seconds),
+                namespace=self._namespace,
+                name=body["metadata"]["name"],
+                subresource="token",
+                repeatable=True,
+            )
+            return await creating, requesting
         except KubeConflictError as error:
             if not error.already_exists:
                 raise
@@ -225,15 +212,15 @@ class Issuer:
     ) -> IssuedToken:
         try:
             created = self._time()
-            record = read(account)
-            with Timed(lambda taken: self._observe("token_request", taken)):
-                status = (await requesting)["status"]
+            # The watch may have shown it already.
+            record = self._inventory.as_it_is(account) or read(account)
+            self._inventory.put(record)
+            status = (await requesting)["status"]
             self._expect((created + self._time()) / 2 - began)
             record = await self._with_issued_expiry(record, status["expirationTimestamp"])
         except BaseException:
             await self._remove(account)
             raise
-        self._inventory.put(record)
         return IssuedToken(status["token"], record)
 
     def _expect(self, seconds: float) -> None:
@@ -268,10 +255,14 @@ class Issuer:
             namespace=self._namespace,
         )
         # Somebody may have changed it meanwhile, and this version tells of that too.
-        return read(changed)
+        record = read(changed)
+        self._inventory.put(record)
+        return record
 
     async def _remove(self, account: JsonObject) -> None:
         metadata = account["metadata"]
+        if (known := self._inventory.by_uid(metadata["uid"])) is not None:
+            self._inventory.revoke(known)
         try:
             await self._client.delete(
                 SERVICE_ACCOUNTS, metadata["name"], namespace=self._namespace, uid=metadata["uid"]

@@ -43,7 +43,7 @@ class Standings:
     def of_user(self, user: User) -> Standing:
         """How somebody stands whom a TokenReview of the last seconds has named."""
         # As in a token's record: only a tier gives a tier's group.
-        claims = (group for group in user.groups if not group.startswith(TIER_GROUPS))
+        claims = [group for group in user.groups if not group.startswith(TIER_GROUPS)]
         groups = self._membership.effective(user.username, claims)
         return Standing(groups, self._tiers.tier_of(groups))
 
@@ -51,4 +51,4 @@ class Standings:
         """Which of `groups` are Groups of the cluster, for a token's record; None if it serves no Groups."""
         if not self._membership.served:
             return None
-        return tuple(group for group in groups if self._membership.knows(group))
+        return self._membership.known(groups)

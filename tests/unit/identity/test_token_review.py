@@ -49,7 +49,6 @@ def reviewer(client: Any) -> TokenReviewer:
         cache_entries=10,
         clock=time.monotonic,
         time=time.time,
-        observe=lambda _: None,
     )
 
 
@@ -102,7 +101,6 @@ async def test_only_a_review_tells_of_a_user_and_not_what_is_remembered(tmp_path
             cache_entries=10,
             clock=lambda: now,
             time=time.time,
-            observe=lambda _: None,
         )
         reviews.subscribe(told.append)
         await reviews.review("sha256~x")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from app.kube.pipeline import Pipeline
     from tests.unit.kube.test_connections import Behaviour, Request, Server
 
-Seen = list[tuple[str, str, int, float]]
+Seen = list[tuple[str, str, str | None, int, float]]
 ACCOUNT, TOKEN = {"kind": "ServiceAccount"}, {"kind": "TokenRequest"}
 
 
@@ -92,7 +92,6 @@ async def test_the_server_begins_before_more_is_made(tmp_path: Path) -> None:
         client.pipeline() as pipeline,
     ):
         creating = pipeline.create(SERVICE_ACCOUNTS, ACCOUNT, namespace="maas")
-        await pipeline.sent()
         async with asyncio.timeout(5):
             await begun.wait()
         requesting = pipeline.create(
@@ -113,7 +112,8 @@ async def test_both_are_sent_before_one_is_answered_and_the_connection_is_used_a
             assert await ask_both(client) == (ACCOUNT, TOKEN)
         assert server.opened == 1
         assert [is_token(request) for request in server.requests] == [False, True] * 3
-        assert [call[:3] for call in seen] == [("create", "serviceaccounts", 201)] * 6
+        asked = [("create", "serviceaccounts", None, 201), ("create", "serviceaccounts", "token", 201)]
+        assert [call[:4] for call in seen] == asked * 3
         assert "Authorization: Bearer sha256~service" in server.requests[1].head
 
 
@@ -216,7 +216,7 @@ async def test_silence_is_waited_for_once(tmp_path: Path) -> None:
         with pytest.raises(KubeUnavailableError, match="TimeoutError"):
             await ask_both(client)
         assert [is_token(request) for request in server.requests] == [False, True]
-        assert [call[2] for call in seen] == [201, 0]
+        assert [call[3] for call in seen] == [201, 0]
 
 
 async def test_a_server_that_is_not_there_is_told_by_the_first(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ async def test_a_server_that_is_not_there_is_told_by_the_first(tmp_path: Path) -
     async with serving(echoing()) as server, client_of(server, tmp_path, seen, port=1) as client:
         with pytest.raises(KubeUnavailableError):
             await ask_both(client)
-    assert [call[2] for call in seen] == [0]
+    assert [call[3] for call in seen] == [0]
 
 
 async def test_who_leaves_before_the_answers_leaves_no_connection_for_others(tmp_path: Path) -> None:

@@ -110,7 +110,6 @@ def issuer_of(
         lifetimes=Lifetimes(86_400, 600, 2_592_000),
         time=time,
         mark=lambda: secrets.token_hex(8),
-        observe=lambda _step, _seconds: None,
     )
 
 
