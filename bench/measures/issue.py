@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bench.bare_calls import BareCalls, run_bare_calls
 from bench.figures import Figure, Must
 from bench.http_load import Load, post, run_load
 from bench.platform import AUDIENCE, cluster, credential, opened, service
+from bench.processors import ways
 from bench.run import Measure
 from bench.samples import Rounds, spread
 
 if TYPE_CHECKING:
     from bench.http_load import Run
     from bench.platform import Cluster
+    from bench.processors import Way
     from bench.run import Bench
     from bench.service_process import ServiceProcess
     from tests.workspace import Workspace
@@ -85,6 +88,14 @@ class _Sides:
         )
 
 
+@dataclass
+class _Seen:
+    """What was measured of both."""
+
+    mine: Rounds = field(default_factory=Rounds)
+    bare: Rounds = field(default_factory=Rounds)
+
+
 async def carry_out(bench: Bench) -> list[Figure]:
     async with cluster(bench) as where:
         mine, bare = await opened(where), await opened(where)
@@ -92,59 +103,62 @@ async def carry_out(bench: Bench) -> list[Figure]:
             sides = _Sides(bench, where, (mine, process), bare)
             await sides.log_in()
             # The machine's speed changes from one second to the next: many short rounds share what it does.
-            one = await _in_turn(bench, sides, 1, rounds=bench.choose(25, 4), count=bench.choose(100, 40))
-            figures = _latencies(*one)
-            many = await _in_turn(
-                bench, sides, _MANY, rounds=bench.choose(9, 2), count=bench.choose(1000, 300)
-            )
-            figures += _throughput(*many)
-            figures.append(await _throttled(bench, sides, many[0]))
-    return figures
+            one = {way: _Seen() for way in ways()}
+            for _ in bench.each("issuing, 1 client", range(bench.choose(25, 4))):
+                for way, seen in one.items():
+                    with way.taken():
+                        await _in_turn(sides, seen, 1, bench.choose(100, 40))
+            many = _Seen()
+            for _ in bench.each(f"issuing, {_MANY} clients", range(bench.choose(9, 2))):
+                await _in_turn(sides, many, _MANY, bench.choose(1000, 300))
+            throttled = await _throttled(bench, sides, many.mine)
+    return [*_latencies(one), _throughput(many), throttled]
 
 
-async def _in_turn(
-    bench: Bench, sides: _Sides, connections: int, *, rounds: int, count: int
-) -> tuple[Rounds, Rounds]:
-    mine, bare = Rounds(), Rounds()
-    title = f"issuing, {connections} client{'s' if connections > 1 else ''}"
-    warm_up = max(20, connections)
-    for _ in bench.each(title, range(rounds)):
-        for seen, side in ((bare, sides.bare), (mine, sides.mine)):
-            run = await side(connections, count, warm_up)
-            seen.latencies.append(run.latencies)
-            seen.rates.append(run.rate)
-    return mine, bare
+async def _in_turn(sides: _Sides, seen: _Seen, connections: int, count: int) -> None:
+    """One round of each."""
+    for rounds, side in ((seen.bare, sides.bare), (seen.mine, sides.mine)):
+        run = await side(connections, count, max(20, connections))
+        rounds.latencies.append(run.latencies)
+        rounds.rates.append(run.rate)
 
 
-def _latencies(mine: Rounds, bare: Rounds) -> list[Figure]:
+def _latencies(one: dict[Way, _Seen]) -> list[Figure]:
+    asleep = next(seen for way, seen in one.items() if not way.awake)
     return [
-        Figure(
-            "issue",
-            f"issue a token, 1 client: p{percent}",
-            "ms",
-            mine.percentile(percent),
-            bare.percentile(percent),
-            _BARE,
-            spread(mine.percentiles(percent), bare.percentiles(percent)),
-            Must("ratio", "<=", limit),
-        )
-        for percent, limit in ((50, 1.15), (99, 1.5))
+        *(
+            _latency(way.name("p50"), seen, 50, way.must(Must("ratio", "<=", 1.15)))
+            for way, seen in one.items()
+        ),
+        _latency("p99", asleep, 99, Must("ratio", "<=", 1.5)),
     ]
 
 
-def _throughput(mine: Rounds, bare: Rounds) -> list[Figure]:
-    return [
-        Figure(
-            "issue",
-            f"issue tokens, {_MANY} clients",
-            "tokens/s",
-            mine.rate(),
-            bare.rate(),
-            _BARE,
-            spread(mine.rates, bare.rates),
-            Must("ratio", ">=", 0.8),
-        )
-    ]
+def _latency(name: str, seen: _Seen, percent: float, must: Must | None) -> Figure:
+    mine, bare = seen.mine, seen.bare
+    return Figure(
+        "issue",
+        f"issue a token, 1 client: {name}",
+        "ms",
+        mine.percentile(percent),
+        bare.percentile(percent),
+        _BARE,
+        spread(mine.percentiles(percent), bare.percentiles(percent)),
+        must,
+    )
+
+
+def _throughput(many: _Seen) -> Figure:
+    return Figure(
+        "issue",
+        f"issue tokens, {_MANY} clients",
+        "tokens/s",
+        many.mine.rate(),
+        many.bare.rate(),
+        _BARE,
+        spread(many.mine.rates, many.bare.rates),
+        Must("ratio", ">=", 0.8),
+    )
 
 
 async def _throttled(bench: Bench, sides: _Sides, mine: Rounds) -> Figure:
