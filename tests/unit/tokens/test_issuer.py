@@ -257,11 +257,13 @@ async def test_what_cannot_be_cleaned_up_now_is_kept_in_mind_and_the_first_error
     accounts = Accounts()
     accounts.token_answers = [json({"message": "first"}, 422)]
     accounts.delete_answers = [json({"message": "second"}, status)] * 2
+    inventory = Inventory(clock=lambda: NOW)
     async with scripted(accounts, tmp_path) as client:
         orphans = orphans_of(client)
         with pytest.raises(KubeInvalidError, match="first"):
-            await issue_with(issuer_of(client, Inventory(clock=lambda: NOW), orphans))
+            await issue_with(issuer_of(client, inventory, orphans))
     assert len(orphans) == left
+    assert len(inventory) == 0
 
 
 @pytest.mark.parametrize("status", [500, 504])
