@@ -7,8 +7,6 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import ValidationError
-from starlette.requests import ClientDisconnect
-from starlette.types import Receive
 
 from app.api import schemas
 from app.api.dependencies import CALLER_TOKEN, Caller, Parts, Reader, get_caller, get_service
@@ -50,7 +48,7 @@ _BODY: dict[str, Any] = {
 
 async def read_issue_request(request: Request) -> schemas.IssueRequest:
     """The body, which may be empty."""
-    body = await _body(request.receive)
+    body = await request.body()
     if not body.strip():
         return schemas.IssueRequest()
     try:
@@ -63,23 +61,6 @@ async def read_issue_request(request: Request) -> schemas.IssueRequest:
         return schemas.IssueRequest.model_validate(document)
     except ValidationError as error:
         raise InvalidBodyError(error) from None
-
-
-async def _body(receive: Receive) -> bytes:
-    """All of it, as `Request.body` gives it, without a generator: nearly always it is in one piece.
-
-    Raises:
-        ClientDisconnect: the client went away before that.
-    """
-    body = b""
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    return body
 
 
 @router.post(

@@ -236,7 +236,7 @@ class Issuer:
         }
 
     async def _with_issued_expiry(self, record: MaasToken, expiration: str) -> MaasToken:
-        """The record with the expiry that was issued, which the cluster is told of if it differs.
+        """The record with the expiry that was issued, which cluster and inventory are told of if it differs.
 
         The API server may shorten a lifetime, and counts it from its own clock.
         """
