@@ -15,7 +15,6 @@ from app.kube.errors import KubeError
 from app.kube.eternal import eternally
 from app.measuring import measure
 from app.observability.metrics import Metrics
-from app.observability.timing import soon
 from app.observability.tracing import open_tracer
 from app.reconcilers.running import run_all
 from app.service import Service, build
@@ -70,7 +69,7 @@ async def _running(
         settings.kubeconfig,
         timeout_seconds=settings.kube.request_seconds,
         connections=settings.kube.connections,
-        observe=soon(metrics.observe_kube_call),
+        observe=metrics.note_kube_call,
         random=chance,
     )
     try:

@@ -65,7 +65,9 @@ def create_public_app(service: Service) -> ASGIApp:
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it
     count = _counting(service.metrics.registry)
     Instrumentator(excluded_handlers=["healthz", "readyz"]).add(*count).instrument(app)
-    issue = Shortcut(app, "POST", "/maas-api/token", tokens.issue, count)
+    issue = Shortcut(
+        app, "POST", "/maas-api/token", tokens.issue, [service.metrics.deferred(each) for each in count]
+    )
     limited = BodyLimit(issue, service.settings.http.max_body_bytes)
     return RequestContext(limited, tracer=service.tracer, access_log=True)
 

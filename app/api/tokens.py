@@ -19,7 +19,6 @@ from app.api.validation import InvalidBodyError
 from app.identity.user import User
 from app.kube.timestamps import timestamp
 from app.observability import audit, tracing
-from app.observability.timing import soon
 from app.service import Service
 from app.tokens.chronicle import age
 from app.tokens.errors import TokenNotFoundError
@@ -95,7 +94,7 @@ async def issue(request: Request) -> Response:
     )
     record = issued.record
     expires_at = timestamp(record.expires_at)
-    soon(service.metrics.observe_issued)(tier.name)
+    service.metrics.note_issued(tier.name)
     audit.granted(
         caller.username, token_id=record.id, token=issued.jwt, tier=tier.name, expires_at=expires_at
     )

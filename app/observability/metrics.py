@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import ProcessCollector, generate_latest
 
 from app.observability.decisions import Decisions
+from app.observability.deferred import Deferred
 from app.observability.registry import Registry
 
 if TYPE_CHECKING:
@@ -32,11 +33,15 @@ class Metrics:
 
     No label has a value from a request that was not checked: every label is bounded by what the cluster holds
     (tiers, models, resources) or by the code (reasons, results). None names a user.
+
+    Attributes:
+        deferred: makes of what observes something what only takes note, for where somebody waits.
     """
 
     def __init__(self) -> None:
         self.registry = registry = Registry()
         ProcessCollector(registry=registry)
+        self.deferred = Deferred(registry)
 
         self.build = registry.gauge(
             "build_info", "Always 1; the label tells the version that runs.", "version"
@@ -86,6 +91,9 @@ class Metrics:
         # Each look-up of a series by the library takes longer than counting.
         self._of_kube_call = cache(self._find_of_kube_call)
         self._issued = cache(self.tokens_issued.labels)
+        # For where somebody waits.
+        self.note_kube_call = self.deferred(self.observe_kube_call)
+        self.note_issued = self.deferred(self.observe_issued)
         self.kube_reachable = registry.gauge(
             "kubernetes_reachable",
             "1 if the last word of the Kubernetes API to every reflector that decisions are made from was "
