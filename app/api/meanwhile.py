@@ -3,33 +3,51 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Generator
 
 T = TypeVar("T")
 
 
 class Meanwhile(Generic[T]):
-    """A context that gives the task of some work; the work ends with the context at the latest.
+    """A context in which some work is done, to be awaited there; it ends with the context at the latest.
 
-    What it raises is for whoever awaits the task, and of no interest to anybody else.
+    It begins when its task first waits for something, and so holds up nothing that is sent before. What it
+    raises is for whoever awaits it, and of no interest to anybody else.
     """
 
-    __slots__ = ("_task",)
+    __slots__ = ("_beginning", "_name", "_task", "_work")
 
     def __init__(self, work: Coroutine[Any, Any, T], *, name: str) -> None:
-        self._task = asyncio.create_task(work, name=name)
+        self._work = work
+        self._name = name
+        self._task: asyncio.Task[T] | None = None
+        self._beginning = asyncio.get_running_loop().call_soon(self._begin)
 
-    async def __aenter__(self) -> asyncio.Task[T]:
-        """The task."""
-        return self._task
+    def __await__(self) -> Generator[Any, Any, T]:
+        """What the work gives."""
+        return self._begin().__await__()
+
+    async def __aenter__(self) -> Self:
+        """It begins soon."""
+        return self
 
     async def __aexit__(self, *_: object) -> None:
         """End it."""
-        if not self._task.done():
-            self._task.cancel()
-            await asyncio.wait([self._task])
-        if not self._task.cancelled():
-            self._task.exception()
+        task = self._task
+        if task is None:
+            self._beginning.cancel()
+            self._work.close()
+            return
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()
+
+    def _begin(self) -> asyncio.Task[T]:
+        if self._task is None:
+            self._task = asyncio.create_task(self._work, name=self._name)
+        return self._task

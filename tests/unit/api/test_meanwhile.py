@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import inspect
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,18 +39,20 @@ async def test_what_it_raises_is_raised_where_it_is_asked_for() -> None:
             await task
 
 
+@pytest.mark.parametrize("turns", [0, 1, 2])
 @pytest.mark.parametrize("work", [fails, asyncio.Event().wait])
-async def test_where_something_else_fails_it_ends_and_is_not_heard_of(work: Any) -> None:
+async def test_where_something_else_fails_it_ends_and_is_not_heard_of(work: Any, turns: int) -> None:
     heard: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: heard.append(context))
     doing: Coroutine[Any, Any, Any] = work()
     meanwhile = Meanwhile(doing, name="work")
     with contextlib.suppress(PermissionError):
-        async with meanwhile as task:
-            await asyncio.sleep(0)
+        async with meanwhile:
+            for _ in range(turns):
+                await asyncio.sleep(0)
             raise PermissionError
-    assert task.done()
-    del task, meanwhile
+    assert inspect.getcoroutinestate(doing) == inspect.CORO_CLOSED
+    del doing, meanwhile
     gc.collect()
     assert heard == []
 
@@ -74,3 +77,24 @@ async def test_whoever_leaves_takes_it_along() -> None:
     with pytest.raises(asyncio.CancelledError):
         await asking
     assert ended.is_set()
+
+
+async def test_it_is_done_where_there_is_nothing_else_to_wait_for() -> None:
+    async def work() -> int:
+        return 7
+
+    async with Meanwhile(work(), name="work") as doing:
+        assert await doing == 7
+
+
+async def test_what_is_waited_for_is_not_held_up_by_it() -> None:
+    order: list[str] = []
+
+    async def work() -> None:
+        order.append("work")
+
+    async with Meanwhile(work(), name="work"):
+        order.append("what is waited for")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert order == ["what is waited for", "work"]
