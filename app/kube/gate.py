@@ -14,3 +14,10 @@ class Gate(asyncio.Semaphore):
             return False
         self._value -= 1
         return True
+
+    def release(self) -> None:
+        """Give a place back; whoever waits longest has it next."""
+        if self._waiters:
+            super().release()
+        else:
+            self._value += 1
