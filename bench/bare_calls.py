@@ -91,14 +91,19 @@ def run_bare_calls(plan: BareCalls) -> Run:
     return uvloop.run(_run(plan))
 
 
-async def _run(plan: BareCalls) -> Run:
+async def open_issuers(plan: BareCalls) -> list[BareIssuer]:
+    """As many as there are connections."""
     context = await asyncio.to_thread(trusting, Path(plan.ca_file))
-    issuers = [_Issuer(plan, await Connection.open(plan.port, context)) for _ in range(plan.connections)]
+    return [BareIssuer(plan, await Connection.open(plan.port, context)) for _ in range(plan.connections)]
+
+
+async def _run(plan: BareCalls) -> Run:
+    issuers = await open_issuers(plan)
     bucket = TokenBucket(plan.queries_per_second, plan.burst) if plan.queries_per_second else None
     callers = iter(plan.callers)
     run = Run()
 
-    async def work(issuer: _Issuer, left: list[None], latencies: list[float] | None) -> None:
+    async def work(issuer: BareIssuer, left: list[None], latencies: list[float] | None) -> None:
         until = time.perf_counter() + plan.seconds
         while left and time.perf_counter() < until:
             left.pop()
@@ -124,7 +129,7 @@ async def _run(plan: BareCalls) -> Run:
     return run
 
 
-class _Issuer:
+class BareIssuer:
     """Issues one token after the other over one connection."""
 
     def __init__(self, plan: BareCalls, connection: Connection) -> None:
@@ -133,9 +138,15 @@ class _Issuer:
         self._accounts = f"/api/v1/namespaces/{plan.namespace}/serviceaccounts"
 
     def close(self) -> None:
+        """Close its connection."""
         self._connection.close()
 
     async def issue(self, caller: str, bucket: TokenBucket | None) -> None:
+        """Issue one; calls wait for their turn in `bucket`, if there is one.
+
+        Raises:
+            LoadError: the API server refused something.
+        """
         review = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenReview",

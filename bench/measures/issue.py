@@ -12,6 +12,7 @@ from bench.platform import AUDIENCE, cluster, credential, opened, service
 from bench.processors import ways
 from bench.run import Measure
 from bench.samples import Rounds, spread
+from bench.turns import Turns, run_turns
 
 if TYPE_CHECKING:
     from bench.http_load import Run
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from tests.workspace import Workspace
 
 _MANY = 32
+# Of one client, how many tokens each side issues in a turn, and how many before them that are not measured.
+_TURN, _WARM_UP = 10, 2
 _GROUPS = ("team-7", "system:authenticated:oauth")
 # client-go's defaults (rest.Config: QPS 5, Burst 10).
 _QUERIES_PER_SECOND, _BURST = 5.0, 10
@@ -53,38 +56,54 @@ class _Sides:
         ]
 
     async def mine(self, connections: int, count: int, warm_up: int) -> Run:
-        callers = await self._callers(count + warm_up)
-        requests = [post("/maas-api/token", b"{}", authorization=f"Bearer {caller}") for caller in callers]
-        return await self._bench.clients.run(
-            run_load,
-            Load(
-                self._service.public,
-                requests,
-                connections=connections,
-                count=count,
-                warm_up=warm_up,
-                status=201,
-            ),
-        )
+        return await self._bench.clients.run(run_load, await self._load(connections, count, warm_up))
 
     async def bare(
         self, connections: int, count: int, warm_up: int, *, queries_per_second: float | None = None
     ) -> Run:
-        return await self._bench.clients.run(
-            run_bare_calls,
-            BareCalls(
-                port=self._cluster.port,
-                ca_file=str(self._cluster.control_plane.ca_file),
-                credential=self._credential,
-                namespace=self._bare.namespace,
-                audience=AUDIENCE,
-                groups=(*_GROUPS, "system:authenticated"),
-                callers=await self._callers(count + warm_up),
-                connections=connections,
-                warm_up=warm_up,
-                queries_per_second=queries_per_second,
-                burst=_BURST,
-            ),
+        plan = await self._bare_calls(
+            connections, warm_up, warm_up + count, queries_per_second=queries_per_second
+        )
+        return await self._bench.clients.run(run_bare_calls, plan)
+
+    async def in_turn(self, turns: int) -> tuple[Run, Run]:
+        """Of one client: the bare calls, and the service."""
+        count = turns * (_WARM_UP + _TURN)
+        plan = Turns(
+            await self._bare_calls(1, 0, count),
+            await self._load(1, count, 0),
+            turns=turns,
+            tokens=_TURN,
+            warm_up=_WARM_UP,
+        )
+        return await self._bench.clients.run(run_turns, plan)
+
+    async def _load(self, connections: int, count: int, warm_up: int) -> Load:
+        callers = await self._callers(count + warm_up)
+        return Load(
+            self._service.public,
+            [post("/maas-api/token", b"{}", authorization=f"Bearer {caller}") for caller in callers],
+            connections=connections,
+            count=count,
+            warm_up=warm_up,
+            status=201,
+        )
+
+    async def _bare_calls(
+        self, connections: int, warm_up: int, callers: int, *, queries_per_second: float | None = None
+    ) -> BareCalls:
+        return BareCalls(
+            port=self._cluster.port,
+            ca_file=str(self._cluster.control_plane.ca_file),
+            credential=self._credential,
+            namespace=self._bare.namespace,
+            audience=AUDIENCE,
+            groups=(*_GROUPS, "system:authenticated"),
+            callers=await self._callers(callers),
+            connections=connections,
+            warm_up=warm_up,
+            queries_per_second=queries_per_second,
+            burst=_BURST,
         )
 
 
@@ -95,6 +114,12 @@ class _Seen:
     mine: Rounds = field(default_factory=Rounds)
     bare: Rounds = field(default_factory=Rounds)
 
+    def add(self, bare: Run, mine: Run) -> None:
+        """One round of each."""
+        for rounds, run in ((self.bare, bare), (self.mine, mine)):
+            rounds.latencies.append(run.latencies)
+            rounds.rates.append(run.rate)
+
 
 async def carry_out(bench: Bench) -> list[Figure]:
     async with cluster(bench) as where:
@@ -102,25 +127,17 @@ async def carry_out(bench: Bench) -> list[Figure]:
         async with service(bench, mine) as process:
             sides = _Sides(bench, where, (mine, process), bare)
             await sides.log_in()
-            # The machine's speed changes from one second to the next: many short rounds share what it does.
             one = {way: _Seen() for way in ways()}
             for _ in bench.each("issuing, 1 client", range(bench.choose(25, 4))):
                 for way, seen in one.items():
                     with way.taken():
-                        await _in_turn(sides, seen, 1, bench.choose(100, 40))
+                        seen.add(*await sides.in_turn(bench.choose(10, 4)))
             many = _Seen()
             for _ in bench.each(f"issuing, {_MANY} clients", range(bench.choose(9, 2))):
-                await _in_turn(sides, many, _MANY, bench.choose(1000, 300))
+                count = bench.choose(1000, 300)
+                many.add(*[await side(_MANY, count, _MANY) for side in (sides.bare, sides.mine)])
             throttled = await _throttled(bench, sides, many.mine)
     return [*_latencies(one), _throughput(many), throttled]
-
-
-async def _in_turn(sides: _Sides, seen: _Seen, connections: int, count: int) -> None:
-    """One round of each."""
-    for rounds, side in ((seen.bare, sides.bare), (seen.mine, sides.mine)):
-        run = await side(connections, count, max(20, connections))
-        rounds.latencies.append(run.latencies)
-        rounds.rates.append(run.rate)
 
 
 def _latencies(one: dict[Way, _Seen]) -> list[Figure]:
