@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _BASELINE, _MIDDLE, _MOST = 1_000, 10_000, 100_000
 # One request at a time: what waits for what does not blur what is compared.
 _CLIENTS = 1
+_TURN = 100
 
 
 async def carry_out(bench: Bench) -> list[Figure]:
@@ -99,14 +100,14 @@ def _memory(subjects: Sequence[Subject]) -> list[Figure]:
 async def _asked_in_turn(bench: Bench, subjects: Sequence[Subject]) -> list[Figure]:
     lists = {subject.count: Rounds() for subject in subjects}
     decisions = {subject.count: Rounds() for subject in subjects}
-    count = bench.choose(500, 200)
-    for number in bench.each("listing and deciding", range(bench.choose(7, 2) + 1)):
+    # The machine's speed changes within a second, so turns are short.
+    for number in bench.each("listing and deciding", range(bench.choose(35, 4) + 1)):
         for subject in subjects:
             for rounds, port, requests in (
                 (lists, subject.process.public, subject.lists),
                 (decisions, subject.process.gateway, subject.decisions),
             ):
-                load = Load(port, requests, connections=_CLIENTS, count=count, warm_up=20)
+                load = Load(port, requests, connections=_CLIENTS, count=_TURN, warm_up=20)
                 run = await bench.clients.run(run_load, load)
                 if number:  # The first round is for caches.
                     rounds[subject.count].latencies.append(run.latencies)
