@@ -21,13 +21,14 @@ from app.gateway.identity import identity
 from app.observability.registry import LATENCY_BUCKETS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from fastapi import FastAPI
     from prometheus_fastapi_instrumentator.metrics import Info
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from app.answers_at_once import Headers
     from app.observability.registry import Registry
     from app.service import Service
 
@@ -98,13 +99,24 @@ def create_gateway_app(service: Service) -> ASGIApp:
     rest = RequestContext(starlette, tracer=service.tracer, access_log=False)
     authorizer = Authorizer(service, max_body_bytes=service.settings.gateway.max_body_bytes)
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith(PREFIX):
-            await authorizer(scope, receive, send)
-        else:
-            await rest(scope, receive, send)
+    return _GatewayApp(authorizer, rest)
 
-    return app
+
+class _GatewayApp:
+    """Has the authorizer answer what is its, at once where it can, and another application all else."""
+
+    def __init__(self, authorizer: Authorizer, rest: ASGIApp) -> None:
+        self._authorizer = authorizer
+        self._rest = rest
+
+    def at_once(self, scope: Scope, body: bytes) -> Headers | None:
+        """As `app.answers_at_once` has it."""
+        return self._authorizer.at_once(scope, body) if scope["path"].startswith(PREFIX) else None
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Answer one request."""
+        mine = scope["type"] == "http" and scope["path"].startswith(PREFIX)
+        return (self._authorizer if mine else self._rest)(scope, receive, send)
 
 
 def _counting(registry: Registry) -> tuple[Callable[[Info], None], ...]:

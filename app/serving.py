@@ -10,10 +10,12 @@ import signal
 import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from app.answers_at_once import AnswersAtOnceProtocol, CanAnswerAtOnce
 from app.whole_answers import WholeAnswersProtocol
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from app.answers_at_once import Headers
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +104,8 @@ async def serving(
     """Serve each app on its listener for as long as the context lasts; then requests in flight may finish.
 
     Args:
-        apps: ASGI applications with listeners from `bind`, which are closed at the end.
+        apps: ASGI applications with listeners from `bind`, which are closed at the end. One that is also a
+            `CanAnswerAtOnce` is first asked for an answer that needs no waiting.
         shutdown_seconds: how long requests in flight may take at the end.
         certificate: files of certificate chain and key, for HTTPS.
         stopping: once it is set, each answer asks its client to come back by another connection, so that
@@ -114,7 +119,7 @@ async def serving(
             _closing(app, stopping) if stopping else app,
             loop="none",
             interface="asgi3",  # Some are functions that return what is awaited, which uvicorn would not see.
-            http=WholeAnswersProtocol,
+            http=_protocol(app, stopping),  # type: ignore[arg-type]  # it need not be a class
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -140,6 +145,16 @@ async def serving(
         await asyncio.gather(*tasks)
         for _, listener in apps:
             listener.socket.close()
+
+
+def _protocol(app: ASGIApp, stopping: asyncio.Event | None) -> Callable[..., asyncio.Protocol]:
+    if not isinstance(app, CanAnswerAtOnce):
+        return WholeAnswersProtocol
+
+    def at_once(scope: Scope, body: bytes) -> Headers | None:
+        return None if stopping and stopping.is_set() else app.at_once(scope, body)
+
+    return partial(AnswersAtOnceProtocol, at_once)
 
 
 def _closing(app: ASGIApp, stopping: asyncio.Event) -> ASGIApp:

@@ -9,14 +9,13 @@ and the model were seen before.
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import msgspec
 import orjson
 
 from app.api.bearer import bearer
 from app.api.problems import (
-    BadRequestError,
     BodyTooLargeError,
     ModelForbiddenError,
     ModelNotFoundError,
@@ -26,6 +25,7 @@ from app.api.problems import (
 )
 from app.api.request_context import remember_ids
 from app.api.request_span import begin_span, end_span
+from app.gateway.question import asks_for_models, named_model
 from app.identity.errors import ConflictingTokensError, MissingTokenError
 from app.identity.user import header_value
 from app.observability import audit, tracing
@@ -34,24 +34,23 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from app.api.problems import Problem
+    from app.identity.access_review import Access
     from app.service import Service
-    from app.tiers.mapping import Tier
     from app.tokens.record import MaasToken
 
 PREFIX = "/internal/authorize"
 _ROUTE = f"{PREFIX}/{{path}}"
 
-_LONGEST_MODEL = 320  # <namespace>/<name>: a label and a subdomain.
-_MODELS = "/v1/models"
 
+@dataclass(slots=True)
+class _Case:
+    """A request, and as much as is known about it."""
 
-class _Question(msgspec.Struct):
-    """All that is read of a body; the rest is passed over unbuilt. Of two models the last counts."""
-
-    model: str
-
-
-_QUESTION = msgspec.json.Decoder(_Question)
+    headers: dict[bytes, bytes]
+    record: MaasToken | None = None
+    tier: str = ""
+    groups: tuple[str, ...] = ()
+    model: str = ""
 
 
 class Authorizer:
@@ -62,6 +61,31 @@ class Authorizer:
         self._max_body_bytes = max_body_bytes
         self._users: dict[str, bytes] = {}
         self._observe = service.metrics.decisions.observe
+
+    def at_once(self, scope: Scope, body: bytes) -> list[tuple[bytes, bytes]] | None:
+        """Decide from memory: the headers of the answer that lets a request of Envoy's pass.
+
+        None where the cluster has to be asked, where there is a trace to be kept, and for whatever may not
+        pass: of these `__call__` decides, which says why.
+        """
+        started = time.perf_counter()
+        headers = dict(scope["headers"])
+        if self._service.tracer is not None or len(headers) < len(scope["headers"]):
+            return None
+        case = _Case(headers)
+        try:
+            case.record = self._recall(headers)
+            if case.record is None or len(body) > self._max_body_bytes:
+                return None
+            self._rank(case, case.record)
+            if not self._asks_for_models(scope):
+                question = self._question(case, case.record, body)
+                if not self._service.model_access.remembered(question):
+                    return None
+        except Exception:  # noqa: BLE001  # whatever it is, it is said where all are
+            return None
+        self._observe(case.tier, case.model, "allowed", time.perf_counter() - started, outcome="allowed")
+        return self._passing(case, case.record)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request of Envoy's."""
@@ -80,43 +104,33 @@ class Authorizer:
     async def _answer(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> int:
         """Decide and answer; return the status."""
         started = time.perf_counter()
-        record: MaasToken | None = None
-        tier: Tier | None = None
-        model = ""
+        case = _Case(headers)
         try:
             if len(headers) < len(scope["headers"]):
                 self._check_authorization(scope["headers"])
-            record = await self._holder(headers)
-            standing = self._service.standings.of(record)
-            tier = standing.tier
-            if tier is None:
-                raise NoTierError  # noqa: TRY301  # one place answers for all refusals
-            allowed = [
-                (b"x-maas-user", self._user(record.owner)),
-                (b"x-maas-tier", tier.name.encode()),
-            ]
+            record = case.record = self._recall(headers) or await self._verify(headers)
+            self._rank(case, record)
             if not self._asks_for_models(scope):
-                model = await self._model(headers, receive)
-                await self._check(headers, record.owner, standing.groups, tier.name, model)
-                allowed.append((b"x-maas-model", model.encode()))
+                question = self._question(case, record, await self._body(receive))
+                await self._check(case, question)
         except Exception as error:  # noqa: BLE001  # whatever happens, Envoy gets an answer that lets nothing pass
             problem = problem_for(error)
             seconds = time.perf_counter() - started
             self._observe(
-                tier.name if tier else "",
-                self._known(model),
+                case.tier,
+                self._known(case.model),
                 problem.code,
                 seconds,
                 outcome="failed" if problem.failed else "refused",
             )
-            return await self._refuse(send, headers, problem, record, model)
+            return await self._refuse(send, case, problem)
         seconds = time.perf_counter() - started
-        allowed.append((b"content-length", b"0"))
+        allowed = [*self._passing(case, record), (b"content-length", b"0")]
         await send({"type": "http.response.start", "status": 200, "headers": allowed})
         await send({"type": "http.response.body"})
-        self._observe(tier.name, model, "allowed", seconds, outcome="allowed")
+        self._observe(case.tier, case.model, "allowed", seconds, outcome="allowed")
         if (span := tracing.current.get()) is not None:
-            self._note(span, record, tier.name, model)
+            self._note(span, case)
         return 200
 
     @staticmethod
@@ -125,41 +139,39 @@ class Authorizer:
         if len({value for name, value in headers if name == b"authorization"}) > 1:
             raise ConflictingTokensError("There are two Authorization headers that differ; send one.")
 
-    async def _holder(self, headers: dict[bytes, bytes]) -> MaasToken:
+    def _recall(self, headers: dict[bytes, bytes]) -> MaasToken | None:
+        """The token's record, if it was verified before."""
         authorization = headers.get(b"authorization", b"")
         token = authorization[7:] if authorization[:7] == b"Bearer " else b""
         self._service.decisions.check()
-        if token and (record := self._service.verifier.recall(token)) is not None:
-            return record
+        return self._service.verifier.recall(token) if token else None
+
+    async def _verify(self, headers: dict[bytes, bytes]) -> MaasToken:
         remember_ids(headers)
-        text = bearer(authorization.decode("latin-1"))
+        text = bearer(headers.get(b"authorization", b"").decode("latin-1"))
         if not text:
             raise MissingTokenError("Send a MaaS token as `Authorization: Bearer <token>`.")
         return await self._service.verifier.verify(text)
 
+    def _rank(self, case: _Case, record: MaasToken) -> None:
+        standing = self._service.standings.of(record)
+        if standing.tier is None:
+            raise NoTierError
+        case.tier, case.groups = standing.tier.name, standing.groups
+
     @staticmethod
     def _asks_for_models(scope: Scope) -> bool:
-        path: str = scope["path"][len(PREFIX) :]
-        listing = path == _MODELS or (path.startswith(_MODELS + "/") and "/.." not in path)
-        return scope["method"] == "GET" and listing
+        return asks_for_models(scope["method"], scope["path"][len(PREFIX) :])
 
-    async def _model(self, headers: dict[bytes, bytes], receive: Receive) -> str:
-        if headers.get(b"content-encoding", b"identity") != b"identity":
-            raise BadRequestError("The body is compressed; send it as plain JSON.")
-        body = await self._body(receive)
-        if not body:
-            raise BadRequestError("There is no body; expected JSON, an object with a `model`.")
-        try:
-            model = _QUESTION.decode(body).model
-        except msgspec.ValidationError:
-            model = ""
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise BadRequestError("The body is not JSON; expected an object with a `model`.") from None
-        if not model:
-            raise BadRequestError('The body names no `model`; expected a string such as "qwen3".')
-        if len(model) > _LONGEST_MODEL:
-            raise ModelNotFoundError(model[:_LONGEST_MODEL] + "…")
-        return model
+    def _question(self, case: _Case, record: MaasToken, body: bytes) -> Access:
+        """May the holder call the model that the body names?"""
+        case.model = named_model(case.headers, body)
+        model = self._service.catalogue.get(case.model)
+        if model is None:
+            raise ModelNotFoundError(case.model)
+        return self._service.model_access.question(
+            model, owner=record.owner, groups=case.groups, tier=case.tier
+        )
 
     async def _body(self, receive: Receive) -> bytes:
         message = await receive()
@@ -178,20 +190,21 @@ class Authorizer:
             chunks.append(chunk)
         return b"".join(chunks)
 
-    async def _check(
-        self, headers: dict[bytes, bytes], owner: str, groups: tuple[str, ...], tier: str, model_id: str
-    ) -> None:
-        model = self._service.catalogue.get(model_id)
-        if model is None:
-            raise ModelNotFoundError(model_id)
+    async def _check(self, case: _Case, question: Access) -> None:
         access = self._service.model_access
-        question = access.question(model, owner=owner, groups=groups, tier=tier)
         allowed = access.remembered(question)
         if allowed is None:
-            remember_ids(headers)
+            remember_ids(case.headers)
             allowed = await access.allowed(question)
         if not allowed:
-            raise ModelForbiddenError(model_id, tier)
+            raise ModelForbiddenError(case.model, case.tier)
+
+    def _passing(self, case: _Case, record: MaasToken) -> list[tuple[bytes, bytes]]:
+        """The headers by which Envoy lets a request pass."""
+        headers = [(b"x-maas-user", self._user(record.owner)), (b"x-maas-tier", case.tier.encode())]
+        if case.model:
+            headers.append((b"x-maas-model", case.model.encode()))
+        return headers
 
     def _user(self, owner: str) -> bytes:
         if (encoded := self._users.get(owner)) is None:
@@ -200,21 +213,14 @@ class Authorizer:
             encoded = self._users[owner] = header_value(owner).encode()
         return encoded
 
-    async def _refuse(
-        self,
-        send: Send,
-        headers: dict[bytes, bytes],
-        problem: Problem,
-        record: MaasToken | None,
-        model: str,
-    ) -> int:
-        identifier = remember_ids(headers)
+    async def _refuse(self, send: Send, case: _Case, problem: Problem) -> int:
+        identifier = remember_ids(case.headers)
         if not problem.failed:
-            owner, token_id = (record.owner, record.id) if record else ("", "")
-            audit.refused("inference", owner, reason=problem.code, tokenId=token_id, model=model)
+            owner, token_id = (case.record.owner, case.record.id) if case.record else ("", "")
+            audit.refused("inference", owner, reason=problem.code, tokenId=token_id, model=case.model)
         if (span := tracing.current.get()) is not None:
             span.note({"maas.problem": problem.code})
-            self._note(span, record, record.tier if record else "", model)
+            self._note(span, case)
         body = orjson.dumps(openai_error(problem))
         answer = [
             (b"content-type", b"application/json"),
@@ -226,11 +232,13 @@ class Authorizer:
         await send({"type": "http.response.body", "body": body})
         return problem.status
 
-    def _note(self, span: tracing.Span, record: MaasToken | None, tier: str, model: str) -> None:
+    def _note(self, span: tracing.Span, case: _Case) -> None:
         """Write down what was decided about."""
-        if record is not None:
-            span.note_user(record.owner)
-        attributes = {"maas.tier": tier, "gen_ai.request.model": self._known(model)}
+        tier = case.tier
+        if case.record is not None:
+            span.note_user(case.record.owner)
+            tier = tier or case.record.tier
+        attributes = {"maas.tier": tier, "gen_ai.request.model": self._known(case.model)}
         span.note({name: value for name, value in attributes.items() if value})
 
     def _known(self, model: str) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from app.identity.review_cache import ReviewCache
 from app.kube.resources import SUBJECT_ACCESS_REVIEWS
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
 _REFUSAL_SECONDS = 3.0
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(NamedTuple):
     """One question: may this user, in these groups, do this to that object?"""
 
     username: str
