@@ -7,8 +7,9 @@ not complete in what was read, everything goes uvicorn's way, as if nobody had a
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from uvicorn.protocols.http.httptools_impl import HEADER_VALUE_RE, STATUS_LINE
 
 from app.whole_answers import WholeAnswersProtocol
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
     Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
-
-_UNSAFE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110, 5.5; uvicorn refuses the same.
 
 
 @runtime_checkable
@@ -61,13 +60,9 @@ class AnswersAtOnceProtocol(WholeAnswersProtocol):
     def on_message_complete(self) -> None:
         """A request is read."""
         super().on_message_complete()
-        if self._held is not None:
-            cycle, _ = self._held
-            if cycle.keep_alive and not self.flow.write_paused:
-                headers = self._at_once(cycle.scope, bytes(cycle.body))
-                if headers is not None and self._answer(cycle, headers):
-                    self._held = None
-            self._let_go()
+        if self._held is not None and self._answered(self._held[0]):
+            self._held = None
+        self._let_go()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         # Those that waited for their turn on this connection have no head that just arrives.
@@ -81,11 +76,16 @@ class AnswersAtOnceProtocol(WholeAnswersProtocol):
             held, self._held = self._held, None
             super()._start_asgi_task(*held)
 
-    def _answer(self, cycle: Any, headers: Headers) -> bool:
-        """Whether it was given."""
-        head = [b"HTTP/1.1 200 OK\r\n"]
+    def _answered(self, cycle: Any) -> bool:
+        """Whether it could be answered at once, and is."""
+        if not cycle.keep_alive or self.flow.write_paused:
+            return False
+        headers = self._at_once(cycle.scope, bytes(cycle.body))
+        if headers is None:
+            return False
+        head = [STATUS_LINE[200]]
         for name, value in (*self.server_state.default_headers, *headers):
-            if _UNSAFE.search(value):
+            if HEADER_VALUE_RE.search(value):
                 return False
             head += (name, b": ", value, b"\r\n")
         head.append(b"content-length: 0\r\n\r\n")

@@ -111,12 +111,16 @@ class _GatewayApp:
 
     def at_once(self, scope: Scope, body: bytes) -> Headers | None:
         """As `app.answers_at_once` has it."""
-        return self._authorizer.at_once(scope, body) if scope["path"].startswith(PREFIX) else None
+        return self._authorizer.at_once(scope, body) if self._is_authorizers(scope) else None
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request."""
-        mine = scope["type"] == "http" and scope["path"].startswith(PREFIX)
-        return (self._authorizer if mine else self._rest)(scope, receive, send)
+        return (self._authorizer if self._is_authorizers(scope) else self._rest)(scope, receive, send)
+
+    @staticmethod
+    def _is_authorizers(scope: Scope) -> bool:
+        mine: bool = scope["type"] == "http" and scope["path"].startswith(PREFIX)
+        return mine
 
 
 def _counting(registry: Registry) -> tuple[Callable[[Info], None], ...]:

@@ -70,22 +70,23 @@ class Authorizer:
         """
         started = time.perf_counter()
         headers = dict(scope["headers"])
-        if self._service.tracer is not None or len(headers) < len(scope["headers"]):
+        said_twice, too_large = len(headers) < len(scope["headers"]), len(body) > self._max_body_bytes
+        if said_twice or too_large or self._service.tracer is not None:
             return None
         case = _Case(headers)
         try:
-            case.record = self._recall(headers)
-            if case.record is None or len(body) > self._max_body_bytes:
+            record = case.record = self._recall(headers)
+            if record is None:
                 return None
-            self._rank(case, case.record)
+            self._rank(case, record)
             if not self._asks_for_models(scope):
-                question = self._question(case, case.record, body)
+                question = self._question(case, record, body)
                 if not self._service.model_access.remembered(question):
                     return None
         except Exception:  # noqa: BLE001  # whatever it is, it is said where all are
             return None
         self._observe(case.tier, case.model, "allowed", time.perf_counter() - started, outcome="allowed")
-        return self._passing(case, case.record)
+        return self._passing(case, record)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request of Envoy's."""

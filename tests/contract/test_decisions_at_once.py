@@ -10,6 +10,7 @@ import pytest
 
 from app.answers_at_once import CanAnswerAtOnce
 from app.main import create_gateway_app
+from tests.contract.test_live_tokens import NO_FREE
 from tests.workspace import FREE, PREMIUM, eventually
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ Decision = dict[str, str] | None
 
 CHAT = "/v1/chat/completions"
 MODELS = "/v1/models"
-NO_FREE = 'tiers: {premium: {groups: ["premium-users"], rateLimit: {requestsPerMinute: 100}}}'
 
 
 class Decisions:
